@@ -1,0 +1,17 @@
+"""Audit a module of yours from Python: raw pixels of the embedded digits, as the floor of every encoder.
+
+    python examples/audit_a_module.py
+"""
+
+from torch import nn
+
+import sslaudit
+
+pixels = nn.Sequential(nn.AvgPool2d(1), nn.Flatten())
+preprocess = sslaudit.Preprocess(size=(8, 8), mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), source="given")
+
+card = sslaudit.evaluate(pixels, "digits", preprocess=preprocess, recipe="crop(scale=0.5)", views=4)
+
+for metric in card.metrics:
+    low, high = (metric.interval.low, metric.interval.high) if metric.interval else (float("nan"),) * 2
+    print(f"{metric.term:<16} {metric.value:.3f}  [{low:.3f}, {high:.3f}]  {metric.summary}")

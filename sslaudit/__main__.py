@@ -1,0 +1,5 @@
+"""``python -m sslaudit`` is the program ``sslaudit``."""
+
+from sslaudit.cli import main
+
+main()

@@ -1,0 +1,306 @@
+"""The straight line: reference, encoder, plan, features, checks, estimates, report card."""
+
+import platform
+import shlex
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sslaudit.checks import PROBE_IMAGES, check_behaviour, check_cache, check_features, check_load
+from sslaudit.data import Dataset, subset
+from sslaudit.encoder import Encoder, Preprocess
+from sslaudit.errors import UsageError
+from sslaudit.extract import (
+    Extraction,
+    OnProgress,
+    PixelViews,
+    Precision,
+    Progress,
+    Space,
+    ViewsMode,
+    features_of,
+    forget,
+    pick_batch_size,
+    pick_device,
+    precision_floor,
+)
+from sslaudit.inputs import Labels
+from sslaudit.loading import load_dataset, load_encoder
+from sslaudit.measure import Materials, Measured, measure
+from sslaudit.plan import Plan, make_plan
+from sslaudit.recipes import Recipe, parse_recipe
+from sslaudit.registry import Registry, installed
+from sslaudit.report.card import (
+    DataRecord,
+    EncoderRecord,
+    LoadRecord,
+    PreprocessRecord,
+    Provenance,
+    ReportCard,
+)
+from sslaudit.results import Check
+from sslaudit.store import Features, default_cache, writable
+
+UNSCORABLE = frozenset({"load", "finite"})
+"""Checks whose failure makes every score meaningless."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """What the user may choose about a run."""
+
+    metrics: str | Sequence[str] | None = None
+    recipe: str = "auto"
+    views: int = 8
+    views_mode: ViewsMode = "per-image"
+    seed: int = 0
+    device: str = "auto"
+    precision: str = "auto"
+    batch_size: int | None = None
+    workers: int = 0
+    max_images: int | None = None
+    per_class: int | None = None
+    cache: str | Path | bool | None = None
+    """A folder; None for the default one; False for none."""
+
+    def __post_init__(self) -> None:
+        for option, number in (("--views", self.views), ("--batch-size", self.batch_size)):
+            if number is not None and number < 1:
+                raise UsageError(f"{option} {number} is below 1.")
+        if self.workers < 0:
+            raise UsageError(f"--workers {self.workers} is below 0.")
+        if self.seed < 0:
+            raise UsageError(f"--seed {self.seed} is below 0.")
+        if self.precision not in ("auto", "fp32", "bf16", "fp16"):
+            raise UsageError(f"--precision {self.precision} is none of auto, fp32, bf16, fp16.")
+
+
+def evaluate(
+    ref: str | nn.Module | Encoder,
+    data: str | Dataset,
+    *,
+    preprocess: Preprocess | None = None,
+    output: str | Path | None = None,
+    **settings: Any,
+) -> ReportCard:
+    """Audit one encoder on one data set.
+
+    ``ref`` is a reference (``timm:resnet18``, ``runs/simclr.pt``), a module with ``preprocess``, or
+    an ``Encoder``; ``data`` is a reference (``digits``, a folder) or a ``Dataset``. The other
+    arguments are those of ``Settings``: ``metrics``, ``recipe``, ``views``, ``seed``, ``device``,
+    ``precision``, ``batch_size``, ``workers``, ``max_images``, ``per_class``, ``cache``. With
+    ``output`` the card is also written to that folder. Raises ``SslauditError`` kinds.
+    """
+    from sslaudit.report.card import write_card
+
+    chosen = Settings(**settings)
+    registry = installed()
+    line = Line(registry, chosen)
+    encoder = load_encoder(ref, device=line.device, preprocess=preprocess, registry=registry)
+    card = line.run(encoder, line.open(data))
+    if output is not None:
+        write_card(card, Path(output))
+    return card
+
+
+class Line:
+    """One run's choices, checked before any work; ``run`` audits one encoder after another."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        settings: Settings,
+        *,
+        on_progress: OnProgress | None = None,
+        on_message: Callable[[str], None] | None = None,
+    ) -> None:
+        self.registry = registry
+        self.settings = settings
+        self.plan: Plan = make_plan(registry, settings.metrics)
+        self.device = pick_device(settings.device)
+        if settings.recipe != "auto":
+            self._recipe(settings.recipe)
+        self._on_progress = on_progress or (lambda progress: None)
+        self._say = on_message or (lambda message: None)
+
+    def open(self, data: str | Dataset) -> Dataset:
+        """The data set, with the images that were asked for."""
+        chosen = load_dataset(data, registry=self.registry)
+        return subset(chosen, max_images=self.settings.max_images, per_class=self.settings.per_class)
+
+    def run(self, encoder: Encoder, data: Dataset) -> ReportCard:
+        """The report card of ``encoder`` on ``data``."""
+        with tempfile.TemporaryDirectory(prefix="sslaudit-") as scratch:
+            return self._run(encoder, data, self._cache(Path(scratch)))
+
+    def _run(self, encoder: Encoder, data: Dataset, cache: Path) -> ReportCard:
+        started, clock = datetime.now(UTC), time.perf_counter()
+        how, assumed = self._extraction(encoder)
+        probe = PixelViews(data, replace(how, views=1), encoder.preprocess).head(PROBE_IMAGES)
+        checks = [check_load(encoder.load), *check_behaviour(encoder, probe, how)]
+        features, cached = self._features(encoder, data, how, cache, probe)
+        first = next(iter(features.values()), None)
+        checks += check_features(first) if first is not None else []
+        measured = measure(
+            self.plan,
+            Materials(
+                features=features,
+                pixels=PixelViews(data, how, encoder.preprocess),
+                labels=_labels(data),
+                encoder=encoder,
+                views=how.views,
+                images=len(data),
+                unscorable=_unscorable(checks),
+            ),
+            seed=self.settings.seed,
+        )
+        return ReportCard(
+            encoder=_encoder_record(encoder),
+            data=_data_record(data, how, encoder, assumed),
+            checks=tuple(checks),
+            metrics=measured.records,
+            problems=tuple(measured.problems),
+            provenance=Provenance(
+                sslaudit=version("sslaudit"),
+                python=platform.python_version(),
+                torch=str(torch.__version__),
+                device=_device_name(self.device),
+                precision=how.precision,
+                precision_floor=precision_floor(encoder, probe, how),
+                batch_size=how.batch_size,
+                command=shlex.join(["sslaudit", *sys.argv[1:]]),
+                started=started.isoformat(timespec="seconds"),
+                seconds=round(time.perf_counter() - clock, 3),
+                cached_views=cached,
+                plugins={p.name: f"{p.distribution} {p.version}" for p in self.registry.plugins if p.offers},
+            ),
+            samples=_samples(data, measured),
+        )
+
+    def _extraction(self, encoder: Encoder) -> tuple[Extraction, bool]:
+        text, assumed = self.settings.recipe, False
+        if text == "auto":
+            recorded = encoder.facts.get("recipe")
+            text, assumed = recorded or "simclr", recorded is None
+        recipe = self._recipe(text)
+        precision: Precision = "fp32"
+        if self.settings.precision in ("bf16", "fp16"):
+            precision = self.settings.precision  # type: ignore[assignment]
+        how = Extraction(
+            recipe=recipe,
+            views=1 if recipe.identity or not self.plan.views else self.settings.views,
+            seed=self.settings.seed,
+            views_mode=self.settings.views_mode,
+            precision=precision,
+            batch_size=self.settings.batch_size or pick_batch_size(encoder.preprocess.size, self.device),
+            workers=self.settings.workers,
+            device=self.device,
+        )
+        return how, assumed
+
+    def _features(
+        self, encoder: Encoder, data: Dataset, how: Extraction, cache: Path, probe: Tensor
+    ) -> tuple[dict[Space, Features], int]:
+        features: dict[Space, Features] = {}
+        cached = 0
+
+        def watch(progress: Progress) -> None:
+            nonlocal cached
+            cached = progress.cached
+            self._on_progress(progress)
+
+        total = 0
+        for space in self.plan.spaces:
+            if space == "projection" and encoder.project is None:
+                continue
+            one = replace(how, space=space)
+            features[space] = features_of(encoder, data, one, cache=cache, on_progress=watch)
+            if cached and not check_cache(encoder, probe, features[space], one):
+                self._say("the cached features are not what this encoder computes; computing them again.")
+                forget(encoder, data, one, cache=cache)
+                features[space] = features_of(encoder, data, one, cache=cache, on_progress=watch)
+            total += cached
+        if total:
+            self._say(
+                f"features: {total:,} of {len(data) * how.views * len(features):,} views read from the cache."
+            )
+        return features, total
+
+    def _recipe(self, text: str) -> Recipe:
+        return parse_recipe(text, self.registry.recipes.usable())
+
+    def _cache(self, scratch: Path) -> Path:
+        wanted = self.settings.cache
+        if wanted is False:
+            return scratch
+        folder = default_cache() if wanted is None or wanted is True else Path(wanted)
+        if writable(folder):
+            return folder
+        self._say(f"the cache {folder} cannot be written; running without a cache.")
+        return scratch
+
+
+def _unscorable(checks: Sequence[Check]) -> str:
+    return "; ".join(c.message for c in checks if c.status == "fail" and c.name in UNSCORABLE)
+
+
+def _labels(data: Dataset) -> Labels | None:
+    if data.labels is None:
+        return None
+    return Labels(values=data.labels, classes=data.classes, train=data.train, test=data.test)
+
+
+def _encoder_record(encoder: Encoder) -> EncoderRecord:
+    return EncoderRecord(
+        ref=encoder.ref,
+        name=encoder.name,
+        digest=encoder.digest,
+        dim=encoder.dim,
+        parameters=encoder.parameters,
+        modality=encoder.modality,
+        preprocess=PreprocessRecord(**asdict(encoder.preprocess)),
+        facts=dict(encoder.facts),
+        load=LoadRecord(**asdict(encoder.load)),
+    )
+
+
+def _data_record(data: Dataset, how: Extraction, encoder: Encoder, assumed: bool) -> DataRecord:
+    return DataRecord(
+        ref=data.ref,
+        digest=data.digest,
+        images=len(data),
+        classes=data.classes,
+        splits={"train": len(data.train), "test": len(data.test)},
+        split_rule=data.split_rule,
+        recipe=how.recipe.key(),
+        recipe_assumed=assumed,
+        recipe_details=how.recipe.describe(encoder.preprocess.size),
+        views=how.views,
+        views_mode=how.views_mode,
+        seed=how.seed,
+        skipped=data.skipped,
+    )
+
+
+def _samples(data: Dataset, measured: Measured) -> Mapping[str, Sequence[Any]]:
+    columns: dict[str, Sequence[Any]] = {
+        "id": [name.encode("utf-8", "backslashreplace").decode() for name in data.ids]
+    }
+    if data.labels is not None:
+        columns["class"] = [data.classes[label] for label in data.labels]
+    return {**columns, **measured.samples}
+
+
+def _device_name(device: str) -> str:
+    if torch.device(device).type == "cuda":
+        return f"{device} ({torch.cuda.get_device_name(device)})"
+    return f"{device} ({torch.get_num_threads()} threads)" if device == "cpu" else device

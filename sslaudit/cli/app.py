@@ -1,0 +1,42 @@
+"""The program ``sslaudit``: its commands, and what every command has in common."""
+
+import typer
+
+from sslaudit.cli import demo, evaluate, inspect, listing, train
+
+app = typer.Typer(
+    name="sslaudit",
+    help="How good is the representation of a pretrained encoder on your data, and why.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("evaluate")(evaluate.evaluate)
+app.command("inspect")(inspect.inspect)
+app.command("train")(train.train)
+app.command("demo")(demo.demo)
+app.command("plugins")(listing.plugins)
+app.command("list")(listing.list_)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"sslaudit {version('sslaudit')}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Print the version."
+    ),
+) -> None:
+    """How good is the representation of a pretrained encoder on your data, and why."""
+
+
+def main() -> None:
+    """Run the program."""
+    app(prog_name="sslaudit")

@@ -1,0 +1,172 @@
+"""``sslaudit evaluate``: the report card of one or more encoders on one data set."""
+
+import shlex
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sslaudit.cli.guard import complain, guarded, registry
+from sslaudit.cli.output import folders, prepared, refuse_other_cards
+from sslaudit.errors import UsageError
+from sslaudit.refs import DataRef, EncoderRef
+
+if TYPE_CHECKING:
+    from sslaudit.audit import Settings
+    from sslaudit.registry import Registry
+    from sslaudit.report.card import ReportCard
+
+
+class Format(StrEnum):
+    """What stdout carries."""
+
+    table = "table"
+    json = "json"
+
+
+class ViewsMode(StrEnum):
+    """Whose transforms the views use."""
+
+    per_image = "per-image"
+    bank = "bank"
+
+
+@guarded
+def evaluate(
+    refs: Annotated[list[str], typer.Argument(metavar="REF...", help="Checkpoint files, or SCHEME:NAME.")],
+    data: Annotated[
+        str | None, typer.Option("--data", metavar="DATA", help="A folder of images, or digits (embedded).")
+    ] = None,
+    metrics: Annotated[
+        str | None, typer.Option(help="Metrics by name, with options: knn(k=20,T=0.07),alignment.")
+    ] = None,
+    recipe: Annotated[
+        str,
+        typer.Option(help="Augmentation: a name, or terms such as crop+flip; auto takes the encoder's own."),
+    ] = "auto",
+    views: Annotated[int, typer.Option(help="Views of each image, the plain one included.")] = 8,
+    views_mode: Annotated[
+        ViewsMode, typer.Option(help="Each image draws its own transforms, or all share one bank.")
+    ] = ViewsMode.per_image,
+    seed: Annotated[int, typer.Option(help="Seed of all draws.")] = 0,
+    max_images: Annotated[
+        int | None, typer.Option(help="At most so many images, in proportion to the classes.")
+    ] = None,
+    per_class: Annotated[
+        int | None, typer.Option(help="At most so many images of each class and split.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto (fp32), fp32, bf16, fp16.")] = "auto",
+    batch_size: Annotated[str, typer.Option(help="Views in one forward pass: a number, or auto.")] = "auto",
+    workers: Annotated[str, typer.Option(help="Threads that decode images: a number, or auto.")] = "auto",
+    output: Annotated[Path, typer.Option(help="Folder for the cards, one folder for each encoder.")] = Path(
+        "reports"
+    ),
+    format_: Annotated[Format, typer.Option("--format", help="What to print.")] = Format.table,
+    html: Annotated[bool, typer.Option("--html/--no-html", help="Write card.html beside card.json.")] = True,
+    cache: Annotated[
+        Path | None, typer.Option(help="Folder for features (default: the user's cache).")
+    ] = None,
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Keep no features.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a card of another encoder or data set.")
+    ] = False,
+) -> int:
+    """Audit encoders on your data: did it load, is it any good, what holds it back."""
+    parsed = [EncoderRef.parse(ref) for ref in refs]
+    places = folders(output, [str(ref) for ref in parsed])
+    if data is None:
+        return _audit_only(parsed, registry())
+    with prepared(output):
+        if not overwrite:
+            refuse_other_cards(places, [str(ref) for ref in parsed], str(DataRef.parse(data)))
+        found = registry()
+        for ref in parsed:
+            found.encoder_scheme(ref)
+        from sslaudit.audit import Settings
+
+        settings = Settings(
+            metrics=metrics,
+            recipe=recipe,
+            views=views,
+            views_mode=views_mode.value,
+            seed=seed,
+            device=device,
+            precision=precision,
+            batch_size=_number("--batch-size", batch_size),
+            workers=_number("--workers", workers) or 0,
+            max_images=max_images,
+            per_class=per_class,
+            cache=False if no_cache else cache,
+        )
+        cards = _run(found, settings, parsed, data, places, html)
+    _show(cards, places, format_, html)
+    return int(any(card.failed_checks or card.problems for card in cards))
+
+
+def _run(
+    found: "Registry",
+    settings: "Settings",
+    refs: list[EncoderRef],
+    data: str,
+    places: list[Path],
+    html: bool,
+) -> list["ReportCard"]:
+    """A card for each reference, written as soon as it is there."""
+    from sslaudit.audit import Line
+    from sslaudit.loading import load_encoder
+    from sslaudit.report.card import write_card
+    from sslaudit.report.html import write_page
+    from sslaudit.report.progress import Meter
+
+    cards = []
+    with Meter() as meter:
+        line = Line(found, settings, on_progress=meter.update, on_message=meter.say)
+        dataset = None
+        for ref, folder in zip(refs, places, strict=True):
+            encoder = load_encoder(ref, device=line.device, registry=found)
+            dataset = dataset or line.open(data)
+            meter.start(str(ref))
+            card = line.run(encoder, dataset)
+            write_card(card, folder)
+            if html:
+                write_page(card, folder / "card.html")
+            cards.append(card)
+    return cards
+
+
+def _audit_only(refs: list[EncoderRef], found: "Registry") -> int:
+    """Without data there is no score: the load audit, and what to type next."""
+    from sslaudit.loading import load_encoder
+    from sslaudit.report.terminal import console, load_audit
+
+    for ref in refs:
+        console().print(load_audit(load_encoder(ref, registry=found)))
+    complain("nothing was scored: there is no --data. Give a folder of yours, or try the embedded digits:")
+    complain(f"  sslaudit evaluate {shlex.join(str(ref) for ref in refs)} --data digits")
+    return UsageError.exit_code
+
+
+def _number(option: str, text: str) -> int | None:
+    if text == "auto":
+        return None
+    if not text.isdecimal():
+        raise UsageError(f"{option} {text} is neither a number nor auto.")
+    return int(text)
+
+
+def _show(cards: list["ReportCard"], places: list[Path], format_: Format, html: bool) -> None:
+    if format_ is Format.json:
+        from sslaudit.report.card import to_json
+
+        texts = [to_json(card).rstrip("\n") for card in cards]
+        typer.echo(texts[0] if len(texts) == 1 else "[" + ",\n".join(texts) + "]")
+        return
+    from sslaudit.report.terminal import console, render
+
+    out = console()
+    for card, folder in zip(cards, places, strict=True):
+        out.print(render(card, next_step=f"card: {folder / ('card.html' if html else 'card.json')}"))
+        if card is not cards[-1]:
+            out.print()

@@ -1,0 +1,55 @@
+"""What every command does with errors, and with plugins that failed."""
+
+import functools
+import os
+import sys
+from collections.abc import Callable
+from typing import ParamSpec
+
+import typer
+
+from sslaudit.errors import SslauditError
+from sslaudit.registry import Registry, installed
+
+P = ParamSpec("P")
+
+INTERRUPTED = 130
+
+
+def guarded(command: Callable[P, int | None]) -> Callable[P, None]:
+    """A command that prints an error as its message alone and exits with its code.
+
+    What is no ``SslauditError`` is a bug and keeps its traceback.
+    """
+
+    @functools.wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            code = command(*args, **kwargs) or 0
+        except SslauditError as error:
+            complain(f"error: {error}")
+            code = error.exit_code
+        except KeyboardInterrupt:
+            complain("interrupted; the same command goes on where it stopped.")
+            code = INTERRUPTED
+        except BrokenPipeError:  # the reader of stdout went away, as `head` does
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            code = 0
+        raise typer.Exit(code)
+
+    return run
+
+
+def complain(message: str) -> None:
+    """One message on stderr, control characters and undecodable bytes escaped."""
+    shown = "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in message)
+    typer.echo(shown.encode("utf-8", "backslashreplace").decode(), err=True)
+
+
+def registry() -> Registry:
+    """The installed plugins; each that failed is named in one line on stderr."""
+    found = installed()
+    for plugin in found.plugins:
+        if plugin.status == "failed":
+            complain(f"plugin {plugin} failed and is left out: {plugin.reason}")
+    return found

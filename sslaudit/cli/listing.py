@@ -1,0 +1,94 @@
+"""``sslaudit plugins`` and ``sslaudit list``: what is installed, without importing any of it."""
+
+import json
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from sslaudit.cli.guard import guarded
+from sslaudit.host import Plugin, name_of
+from sslaudit.registry import installed
+
+
+class Kind(StrEnum):
+    """What can be listed."""
+
+    encoders = "encoders"
+    metrics = "metrics"
+    datasets = "datasets"
+    recipes = "recipes"
+    methods = "methods"
+
+
+@guarded
+def plugins(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit 1 when a plugin failed or conflicts.")
+    ] = False,
+) -> int:
+    """Show the installed plugins, what each offers, and which of them failed."""
+    found = installed().plugins
+    if as_json:
+        typer.echo(json.dumps([_record(plugin) for plugin in found], indent=2))
+    else:
+        from rich.table import Table
+
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+        for column in ("plugin", "distribution", "state", "offers"):
+            table.add_column(column, no_wrap=column != "offers")
+        for plugin in found:
+            offers = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in _names(plugin).items())
+            table.add_row(
+                plugin.name, f"{plugin.distribution} {plugin.version}", plugin.status, plugin.reason or offers
+            )
+        _print(table)
+    return int(strict and any(plugin.status in ("failed", "conflict") for plugin in found))
+
+
+@guarded
+def list_(kind: Annotated[Kind, typer.Argument(help="What to list.")]) -> int:
+    """List the encoder schemes, metrics, data schemes, recipes or training methods."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
+    for plugin in installed().plugins:
+        for spec in sorted(plugin.offers.get(kind.value, []), key=name_of):
+            options = ", ".join(
+                option.name if option.default is None else f"{option.name}={option.default}"
+                for option in getattr(spec, "options", ())
+            )
+            table.add_row(name_of(spec), spec.summary + (f"  ({options})" if options else ""))
+    if kind is Kind.recipes:
+        from sslaudit.recipes import TERMS
+
+        for term in TERMS.values():
+            options = ", ".join(f"{option.name}={option.default}" for option in term.options)
+            table.add_row(f"+ {term.name}", f"{term.summary}  ({options})")
+    _print(table)
+    return 0
+
+
+def _print(table: object) -> None:
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=max(80, console.width))
+    console.print(table)
+
+
+def _names(plugin: Plugin) -> dict[str, list[str]]:
+    return {kind: sorted(name_of(spec) for spec in specs) for kind, specs in plugin.offers.items() if specs}
+
+
+def _record(plugin: Plugin) -> dict[str, object]:
+    return {
+        "name": plugin.name,
+        "distribution": plugin.distribution,
+        "version": plugin.version,
+        "status": plugin.status,
+        "reason": plugin.reason,
+        "offers": _names(plugin),
+    }

@@ -1,0 +1,54 @@
+"""``sslaudit train``: a reference encoder on your own data."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sslaudit.cli.guard import complain, guarded, registry
+
+
+@guarded
+def train(
+    method: Annotated[
+        str, typer.Argument(metavar="METHOD", help="simclr, barlow-twins; see `sslaudit list methods`.")
+    ],
+    data: Annotated[
+        str, typer.Option("--data", metavar="DATA", help="A folder of images, or digits (embedded).")
+    ],
+    output: Annotated[Path, typer.Option("--output", help="The checkpoint file to write.")],
+    backbone: Annotated[str, typer.Option(help="conv3 for tiny images, resnet18, resnet18-cifar.")] = "conv3",
+    epochs: Annotated[int, typer.Option(help="Passes over the training images.")] = 100,
+    batch_size: Annotated[int, typer.Option(help="Images in a step; each gives two views.")] = 256,
+    recipe: Annotated[
+        str, typer.Option(help="Augmentation: a name, or terms such as crop+color(strength=0.5).")
+    ] = "simclr",
+    size: Annotated[int, typer.Option(help="Input size in pixels.")] = 32,
+    lr: Annotated[float, typer.Option(help="Peak learning rate.")] = 1e-3,
+    seed: Annotated[int, typer.Option(help="Seed of weights, batches and views.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
+) -> int:
+    """Train a reference encoder on the training images and write a checkpoint that `evaluate` reads."""
+    found = registry()
+    spec = found.methods.get(method)
+    from sslaudit.extract import pick_device
+    from sslaudit.loading import load_dataset
+    from sslaudit.train.loop import train as run
+
+    run(
+        spec,
+        load_dataset(data, registry=found),
+        output=output,
+        backbone=backbone,
+        epochs=epochs,
+        batch_size=batch_size,
+        recipe=recipe,
+        named=found.recipes.usable(),
+        size=size,
+        lr=lr,
+        seed=seed,
+        device=pick_device(device),
+        on_epoch=lambda epoch: complain(str(epoch)),
+    )
+    typer.echo(f"wrote {output}; next: sslaudit evaluate {output} --data {data}")
+    return 0

@@ -1,0 +1,45 @@
+"""Is the difference of two cards real? Paired by image, so what both find hard cancels."""
+
+import numpy as np
+
+from sslaudit import stats
+from sslaudit.errors import CardError
+from sslaudit.report.card import ReportCard
+from sslaudit.results import Interval
+
+_SAME = ("digest", "recipe", "views", "views_mode", "seed")
+
+
+def paired_difference(
+    a: ReportCard, b: ReportCard, term: str, *, column: str = "correct", seed: int = 0
+) -> tuple[float, Interval]:
+    """Mean over images of ``column`` of metric ``term`` in ``a`` minus that in ``b``, with a paired interval.
+
+    The bootstrap resamples images, and random draws where the column has several for each image.
+    Raises ``CardError`` when the cards are not of the same images seen in the same way, naming what
+    differs.
+    """
+    for name in _SAME:
+        ours, theirs = getattr(a.data, name), getattr(b.data, name)
+        if ours != theirs:
+            raise CardError(
+                f"the cards cannot be compared: data {name} is {ours} in one and {theirs} in the other."
+            )
+    versions = [(m.version, m.options) for card in (a, b) for m in card.metrics if m.term == term]
+    if len(versions) != 2 or versions[0] != versions[1]:
+        raise CardError(f"the cards cannot be compared on '{term}': it is missing, or of another version.")
+    name = f"{term}/{column}"
+    for card in (a, b):
+        if name not in card.samples:
+            raise CardError(
+                f"the card of {card.encoder.ref} has no column '{name}' (samples.parquet is missing?)."
+            )
+    return stats.paired_difference(_rows(a, name), _rows(b, name), np.random.default_rng(seed))
+
+
+def _rows(card: ReportCard, name: str) -> np.ndarray:
+    """(N,) or (N, R) float64, NaN where the metric says nothing about the image."""
+    column = card.samples[name]
+    width = max((len(entry) for entry in column if isinstance(entry, list | tuple)), default=0)
+    empty = [np.nan] * width if width else np.nan
+    return np.array([empty if entry is None else entry for entry in column], dtype=np.float64)

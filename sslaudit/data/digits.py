@@ -1,0 +1,26 @@
+"""The embedded data: 1,797 handwritten digits, 8 x 8 pixels, from scikit-learn (UCI, BSD)."""
+
+import hashlib
+
+import numpy as np
+
+from sslaudit.data.dataset import Dataset
+from sslaudit.errors import UsageError
+from sslaudit.refs import DataRef
+
+
+def open_digits(ref: DataRef) -> Dataset:
+    """The digits as (8, 8, 3) uint8: gray levels 0 to 16 scaled to 0 to 255."""
+    from sklearn.datasets import load_digits
+
+    if ref.locator not in ("", "digits"):
+        raise UsageError(f"'{ref}': the embedded data is written digits, with nothing behind it.")
+    source = load_digits()
+    gray = np.rint(source.images * (255 / 16)).astype(np.uint8)
+    images = np.repeat(gray[..., None], 3, axis=-1)
+    return Dataset.build(
+        ref=str(ref),
+        read=lambda i: images[i],
+        digests=[hashlib.sha256(image.tobytes()).hexdigest() for image in images],
+        class_names=[str(label) for label in source.target],
+    )

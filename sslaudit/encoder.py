@@ -1,0 +1,158 @@
+"""The encoder as the host sees it: one callable with everything that must stand beside its numbers."""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sslaudit.errors import EncoderError, UsageError
+
+Interpolation = Literal["nearest", "bilinear", "bicubic", "box", "hamming", "lanczos"]
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Preprocess:
+    """How an image becomes the input of an encoder.
+
+    The identity view resizes the shorter side to ``size / crop`` and cuts the centre; every view
+    is then scaled to [0, 1] and normalised channel by channel.
+    """
+
+    size: tuple[int, int]
+    """Height and width in pixels."""
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+    interpolation: Interpolation = "bilinear"
+    crop: float = 1.0
+    """Share of the resized shorter side that the centre crop keeps."""
+    source: str = "assumed"
+    """Where it came from: ``timm``, ``checkpoint header``, ``given``, ``assumed``."""
+
+    def __post_init__(self) -> None:
+        if min(self.size) < 1:
+            raise UsageError(f"preprocessing: size {self.size} is not positive.")
+        if not all(s > 0 for s in self.std) or len(self.mean) != 3 or len(self.std) != 3:
+            raise UsageError("preprocessing: mean and std need three numbers each, std above 0.")
+        if not 0 < self.crop <= 1:
+            raise UsageError(f"preprocessing: crop {self.crop} is not in (0, 1].")
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """uint8 (B, 3, H, W) to normalised float32 of the same shape, on the same device."""
+        mean = torch.tensor(self.mean, device=images.device).view(3, 1, 1)
+        std = torch.tensor(self.std, device=images.device).view(3, 1, 1)
+        return (images.float().div_(255.0) - mean) / std
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LoadAudit:
+    """How the weights came into the architecture."""
+
+    matched: int
+    """Backbone tensors taken from the file."""
+    expected: int
+    """Backbone tensors of the architecture."""
+    prefix: str = ""
+    """The prefix that was removed from every name, with its dot."""
+    ignored: tuple[str, ...] = ()
+    """Groups of tensors in the file that are no part of the backbone, each with its count."""
+    assumptions: tuple[str, ...] = ()
+    """What the file does not say and was assumed."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Encoder:
+    """A frozen backbone, ready to embed.
+
+    ``embed`` takes (B, 3, H, W) float32, already normalised by ``preprocess``, and returns (B, D).
+    """
+
+    ref: str
+    name: str
+    """The architecture in words, ``ResNet-18``."""
+    embed: Callable[[Tensor], Tensor]
+    dim: int
+    preprocess: Preprocess
+    digest: str
+    parameters: int
+    project: Callable[[Tensor], Tensor] | None = None
+    """(B, D) embeddings to (B, P) projections, when the checkpoint holds its projector."""
+    modality: Literal["image", "text"] = "image"
+    differentiable: bool = True
+    facts: Mapping[str, str] = field(default_factory=dict)
+    """Pooling, stem, licence, source, method, recipe: what a reader may ask."""
+    load: LoadAudit
+    module: nn.Module | None = None
+    """The network itself, when there is one: checks look at its buffers."""
+
+
+def module_digest(module: nn.Module, *identity: str) -> str:
+    """sha256 over names, dtypes, shapes and bytes of all tensors, and over ``identity``.
+
+    ``identity`` says what else decides the output: the architecture, the pooling.
+    """
+    digest = hashlib.sha256("\0".join(identity).encode("utf-8", "backslashreplace"))
+    for name, tensor in module.state_dict().items():
+        value = tensor.detach().cpu().contiguous()
+        digest.update(f"\0{name}\0{value.dtype}\0{tuple(value.shape)}\0".encode())
+        digest.update(value.reshape(-1).view(torch.uint8).numpy().data if value.numel() else b"")
+    return digest.hexdigest()
+
+
+def count_parameters(module: nn.Module) -> int:
+    """Number of scalar parameters."""
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def embedding_dim(module: Callable[[Tensor], Tensor], preprocess: Preprocess, device: str) -> int:
+    """D, found by embedding one gray image. Raises ``EncoderError`` when the output is not (B, D)."""
+    gray = torch.full((1, 3, *preprocess.size), 128, dtype=torch.uint8, device=device)
+    with torch.inference_mode():
+        out = module(preprocess.normalise(gray))
+    if not isinstance(out, Tensor) or out.ndim != 2:
+        shape = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
+        raise EncoderError(f"the encoder returns {shape} for one image; it must return (1, D).")
+    return int(out.shape[1])
+
+
+def from_module(module: nn.Module, *, preprocess: Preprocess, device: str = "cpu", name: str = "") -> Encoder:
+    """An ``Encoder`` round a module of yours that maps (B, 3, H, W) to (B, D).
+
+    The module is put into eval mode and moved to ``device``. Raises ``EncoderError`` when its
+    output is not (B, D).
+    """
+    kind = type(module)
+    module = module.eval().to(device)
+    tensors = len(module.state_dict())
+    name = name or kind.__name__
+    return Encoder(
+        ref=f"module:{name}",
+        name=name,
+        embed=module,
+        dim=embedding_dim(module, preprocess, device),
+        preprocess=preprocess,
+        digest=module_digest(module, f"{kind.__module__}.{kind.__qualname__}", repr(module)),
+        parameters=count_parameters(module),
+        facts={"source": "a module given in Python"},
+        load=LoadAudit(matched=tensors, expected=tensors),
+        module=module,
+    )
+
+
+def unit_rows(features: np.ndarray) -> np.ndarray:
+    """Rows divided by their l2 norm, float64: the sphere r = 1 of the theory.
+
+    Takes (..., D). Raises ``EncoderError`` for a zero row, which has no direction.
+    """
+    features = np.asarray(features, dtype=np.float64)
+    norm = np.linalg.norm(features, axis=-1, keepdims=True)
+    if zeros := int((norm == 0).sum()):
+        raise EncoderError(f"{zeros} embeddings are exactly zero and have no direction.")
+    unit: np.ndarray = features / norm
+    return unit

@@ -1,0 +1,116 @@
+"""What a metric receives, and the guard that it reads only what it declared."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+
+from sslaudit.encoder import Encoder
+from sslaudit.errors import MetricError
+from sslaudit.extract import PixelViews
+from sslaudit.results import Estimate
+from sslaudit.specs import MetricSpec, OptionValue
+from sslaudit.store import Features
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Labels:
+    """Class labels and the split of one data set."""
+
+    values: np.ndarray
+    """(N,) int64, an index into ``classes``."""
+    classes: tuple[str, ...]
+    train: np.ndarray
+    """Indices of the images that probes may fit on."""
+    test: np.ndarray
+    """Indices of the images that are reported on."""
+
+
+T = TypeVar("T")
+
+
+class MetricInputs:
+    """The inputs of one metric. Reading what ``spec.needs`` does not declare raises ``MetricError``."""
+
+    def __init__(
+        self,
+        spec: MetricSpec,
+        *,
+        options: Mapping[str, OptionValue | None],
+        seed: int,
+        features: Features | None = None,
+        pixels: PixelViews | None = None,
+        labels: Labels | None = None,
+        encoder: Encoder | None = None,
+        results: Mapping[str, Estimate] | None = None,
+    ) -> None:
+        self.spec = spec
+        self.options = options
+        self.seed = seed
+        self._features = features
+        self._pixels = pixels
+        self._labels = labels
+        self._encoder = encoder
+        self._results = results or {}
+
+    @property
+    def embeddings(self) -> np.ndarray:
+        """(N, D) float32: the identity view of each image."""
+        return self._have(self._features, bool(self.spec.needs.embeddings), "embeddings").identity()
+
+    @property
+    def views(self) -> Features:
+        """(N, V, D) on disk; ``chunks()`` reads it piece by piece."""
+        return self._have(self._features, self.spec.needs.views > 0, "views")
+
+    @property
+    def pixel_views(self) -> PixelViews:
+        """(N, V, 3, H, W) uint8, at the input size of the encoder; ``chunks()`` makes it piece by piece."""
+        return self._have(self._pixels, self.spec.needs.pixel_views > 0, "pixel_views")
+
+    @property
+    def labels(self) -> np.ndarray:
+        """(N,) int64, an index into ``classes``."""
+        return self._label_set().values
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names."""
+        return self._label_set().classes
+
+    @property
+    def train(self) -> np.ndarray:
+        """Indices of the images that probes may fit on."""
+        return self._label_set().train
+
+    @property
+    def test(self) -> np.ndarray:
+        """Indices of the images that are reported on."""
+        return self._label_set().test
+
+    @property
+    def encoder(self) -> Encoder:
+        """The live encoder."""
+        return self._have(self._encoder, self.spec.needs.encoder, "encoder")
+
+    @property
+    def results(self) -> Mapping[str, Estimate]:
+        """Estimates of the metrics named in ``needs.results``."""
+        return self._have(self._results, bool(self.spec.needs.results), "results")
+
+    def rng(self) -> np.random.Generator:
+        """A generator seeded by run seed and metric name: equal draws for every encoder."""
+        digest = hashlib.sha256(f"{self.seed}/{self.spec.name}".encode()).digest()
+        return np.random.default_rng(int.from_bytes(digest[:8], "little"))
+
+    def _label_set(self) -> Labels:
+        return self._have(self._labels, self.spec.needs.labels, "labels")
+
+    def _have(self, value: T | None, declared: bool, what: str) -> T:
+        if not declared:
+            raise MetricError(f"metric '{self.spec.name}' reads {what} without declaring it in Needs.")
+        if value is None:
+            raise MetricError(f"metric '{self.spec.name}' was run without {what}.")
+        return value

@@ -1,0 +1,161 @@
+"""Runs the metrics of a plan and turns their estimates into records."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from sslaudit.encoder import Encoder
+from sslaudit.errors import MetricError
+from sslaudit.extract import PixelViews, Space
+from sslaudit.inputs import Labels, MetricInputs
+from sslaudit.plan import Plan, PlannedMetric
+from sslaudit.report.card import MetricRecord
+from sslaudit.results import Estimate
+from sslaudit.store import Features
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Materials:
+    """Everything metrics may ask for."""
+
+    features: Mapping[Space, Features]
+    pixels: PixelViews
+    labels: Labels | None
+    encoder: Encoder
+    images: int
+    views: int
+    unscorable: str
+    """Why no score would mean anything; empty when all is well."""
+
+
+@dataclass(slots=True)
+class Measured:
+    """Records of all metrics, their columns by image, and what went wrong."""
+
+    records: tuple[MetricRecord, ...] = ()
+    samples: dict[str, Sequence[Any]] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+
+def measure(plan: Plan, materials: Materials, *, seed: int) -> Measured:
+    """Run every metric. One that raises gets the verdict ``error``; the others go on."""
+    measured = Measured()
+    records: list[MetricRecord] = []
+    results: dict[str, Estimate] = {}
+    for metric in plan.metrics:
+        clock = time.perf_counter()
+        estimates = _estimates(metric, materials, results, seed, measured.problems)
+        seconds = round((time.perf_counter() - clock) / len(estimates), 4)
+        for part, estimate in estimates.items():
+            name = f"{metric.spec.name}.{part}" if part else metric.spec.name
+            results.setdefault(name, estimate)
+            records.append(_record(metric, name, estimate, materials, seconds))
+            prefix = f"{metric.term}.{part}" if part else metric.term
+            for column, values in estimate.samples.items():
+                measured.samples[f"{prefix}/{column}"] = values
+    measured.records = tuple(records)
+    return measured
+
+
+def _estimates(
+    metric: PlannedMetric,
+    materials: Materials,
+    results: Mapping[str, Estimate],
+    seed: int,
+    problems: list[str],
+) -> dict[str, Estimate]:
+    if reason := _not_applicable(metric, materials):
+        return {"": Estimate.not_applicable(reason)}
+    needs = metric.spec.needs
+    inputs = MetricInputs(
+        metric.spec,
+        options=metric.options,
+        seed=seed,
+        features=materials.features.get(needs.space),
+        pixels=materials.pixels,
+        labels=materials.labels,
+        encoder=materials.encoder,
+        results=results,
+    )
+    try:
+        answer = metric.spec.compute(inputs)
+        estimates = dict(answer) if isinstance(answer, Mapping) else {"": answer}
+        _check_answer(estimates, materials.images)
+    except Exception as error:  # a metric may be anybody's code: its failure is a line on the card
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        problems.append(f"metric '{metric.term}' of {metric.plugin} failed: {reason}")
+        return {"": Estimate(value=None, reason=reason, verdict="error")}
+    return estimates
+
+
+def _not_applicable(metric: PlannedMetric, materials: Materials) -> str:
+    needs = metric.spec.needs
+    if materials.unscorable:
+        return f"not computed: {materials.unscorable}"
+    if (needs.embeddings or needs.views) and needs.space not in materials.features:
+        return f"the encoder has no {needs.space} space"
+    if max(needs.views, needs.pixel_views) > materials.views:
+        return (
+            f"needs {max(needs.views, needs.pixel_views)} views of each image; this run has {materials.views}"
+        )
+    return _labels_missing(metric, materials.labels) if needs.labels else ""
+
+
+def _labels_missing(metric: PlannedMetric, labels: Labels | None) -> str:
+    if labels is None:
+        return "the data has no labels"
+    if len(labels.classes) < 2:
+        return f"the data has one class only ('{labels.classes[0]}')"
+    if not len(labels.train) or not len(labels.test):
+        return "the data has no held-out images" if len(labels.train) else "the data has no training images"
+    counts = np.bincount(labels.values[labels.train], minlength=len(labels.classes))
+    fewest = int(counts.argmin())
+    if counts[fewest] < metric.spec.needs.min_per_class:
+        needed = metric.spec.needs.min_per_class
+        return f"class '{labels.classes[fewest]}' has {counts[fewest]} training images; needs {needed}"
+    return ""
+
+
+def _check_answer(estimates: Mapping[str, Estimate], images: int) -> None:
+    if not estimates:
+        raise MetricError("it gave no estimate")
+    for estimate in estimates.values():
+        if not isinstance(estimate, Estimate):
+            raise MetricError(f"it gave a {type(estimate).__name__}, not an Estimate")
+        for column, values in estimate.samples.items():
+            if len(values) != images:
+                raise MetricError(f"its column '{column}' has {len(values)} entries for {images} images")
+
+
+def _record(
+    metric: PlannedMetric, name: str, estimate: Estimate, materials: Materials, seconds: float
+) -> MetricRecord:
+    spec = metric.spec
+    return MetricRecord(
+        name=name,
+        term=metric.term,
+        version=spec.version,
+        plugin=metric.plugin,
+        source=spec.source,
+        summary=spec.summary,
+        group=spec.group,
+        options=dict(metric.options),
+        value=estimate.value,
+        reason=estimate.reason,
+        interval=estimate.interval,
+        no_interval=estimate.no_interval,
+        direction=spec.direction,
+        unit=spec.unit,
+        claim=estimate.claim,
+        bias=estimate.bias,
+        verdict=estimate.verdict,
+        note=estimate.note,
+        details=dict(estimate.details),
+        figures=tuple(estimate.figures),
+        n_images=materials.images,
+        n_views=materials.views if max(spec.needs.views, spec.needs.pixel_views) else 1,
+        seconds=seconds,
+    )

@@ -1,0 +1,100 @@
+"""From metric terms to an ordered plan: which metrics run, with which options, on what."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+from typing import Literal
+
+from sslaudit.errors import PluginError, UsageError
+from sslaudit.refs import Term, split_terms
+from sslaudit.registry import Registry
+from sslaudit.specs import MetricSpec, OptionValue, read_options
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlannedMetric:
+    """One metric with its options read."""
+
+    spec: MetricSpec
+    options: Mapping[str, OptionValue | None]
+    plugin: str
+    """Distribution and version that offer it."""
+
+    @property
+    def term(self) -> str:
+        """Canonical spelling: the name and every option that is not at its default."""
+        defaults = {option.name: option.default for option in self.spec.options}
+        changed = {name: str(v) for name, v in self.options.items() if v is not None and v != defaults[name]}
+        return str(Term(self.spec.name, changed))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """Metrics in the order in which they run, and the union of what they need."""
+
+    metrics: tuple[PlannedMetric, ...]
+
+    @property
+    def views(self) -> bool:
+        """Whether any metric reads views, as embeddings or as pixels."""
+        return any(max(m.spec.needs.views, m.spec.needs.pixel_views) > 0 for m in self.metrics)
+
+    @property
+    def spaces(self) -> tuple[Literal["embedding", "projection"], ...]:
+        """The feature spaces that must be extracted."""
+        spaces = {m.spec.needs.space for m in self.metrics if m.spec.needs.embeddings or m.spec.needs.views}
+        return tuple(sorted(spaces))
+
+
+def make_plan(registry: Registry, metrics: str | Sequence[str] | None) -> Plan:
+    """Plan the metrics named in ``metrics`` (``knn(k=5),alignment``), or the default ones.
+
+    Metrics whose results another one reads are added and run first. Raises ``RefError`` for an
+    unknown metric, ``UsageError`` for a bad option or a metric named twice with equal options, and
+    ``PluginError`` for a metric that reads what no plugin offers, or its own result.
+    """
+    if metrics is None:
+        terms = [Term(name) for name, spec in registry.metrics.usable().items() if spec.default]
+    else:
+        parts = [metrics] if isinstance(metrics, str) else metrics
+        terms = [term for part in parts for term in split_terms(part, ",")]
+    if not terms:
+        raise UsageError("no metric is asked for.")
+    planned: dict[str, PlannedMetric] = {}
+    for term in terms:
+        metric = _plan_one(registry, term)
+        if metric.term in planned:
+            raise UsageError(f"metric '{metric.term}' is asked for twice.")
+        planned[metric.term] = metric
+    _add_required(registry, planned)
+    return Plan(metrics=tuple(_in_order(planned)))
+
+
+def _plan_one(registry: Registry, term: Term) -> PlannedMetric:
+    spec = registry.metrics.get(term.name)
+    owner = registry.metrics.owner(term.name)
+    options = read_options(term.options, spec.options, f"metric '{spec.name}'")
+    return PlannedMetric(spec=spec, options=options, plugin=f"{owner.distribution} {owner.version}")
+
+
+def _add_required(registry: Registry, planned: dict[str, PlannedMetric]) -> None:
+    waiting = list(planned.values())
+    while waiting:
+        reader = waiting.pop()
+        for name in reader.spec.needs.results:
+            if name not in registry.metrics.names():
+                raise PluginError(
+                    f"metric '{reader.spec.name}' ({reader.plugin}) reads the result of '{name}', "
+                    "which no plugin offers."
+                )
+            if name not in planned:
+                planned[name] = _plan_one(registry, Term(name))
+                waiting.append(planned[name])
+
+
+def _in_order(planned: Mapping[str, PlannedMetric]) -> list[PlannedMetric]:
+    graph = {term: set(metric.spec.needs.results) for term, metric in planned.items()}
+    try:
+        return [planned[term] for term in TopologicalSorter(graph).static_order()]
+    except CycleError as error:
+        raise PluginError(f"metrics need each other's results: {' -> '.join(error.args[1])}.") from None

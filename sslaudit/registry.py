@@ -1,0 +1,95 @@
+"""Names to specs: what the plugins offer, looked up with an answer for every misspelling."""
+
+import difflib
+import functools
+from collections.abc import Iterable, Mapping
+from typing import Generic, TypeVar
+
+from sslaudit.errors import PluginError, RefError
+from sslaudit.host import Plugin, Spec, load_plugins, name_of
+from sslaudit.refs import DataRef, EncoderRef
+from sslaudit.specs import DatasetScheme, EncoderScheme, MethodSpec, MetricSpec, RecipeSpec
+
+S = TypeVar("S", bound=Spec)
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """`` Did you mean 'knn'?`` or nothing, followed by what there is."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.5)
+    hint = f" Did you mean '{close[0]}'?" if close else ""
+    return f"{hint} There is: {', '.join(names) or 'none'}."
+
+
+class Table(Generic[S]):
+    """The specs of one kind by name, with the plugin that offers each."""
+
+    def __init__(self, kind: str, plugins: Iterable[Plugin], expected: type[S]) -> None:
+        self.kind = kind
+        self._owned: dict[str, list[tuple[S, Plugin]]] = {}
+        for plugin in plugins:
+            for spec in plugin.offers.get(f"{kind}s", []):
+                if isinstance(spec, expected):
+                    self._owned.setdefault(name_of(spec), []).append((spec, plugin))
+
+    def names(self) -> list[str]:
+        """All names in order."""
+        return sorted(self._owned)
+
+    def get(self, name: str) -> S:
+        """The spec of that name. Raises ``RefError`` (unknown) or ``PluginError`` (offered twice)."""
+        return self._find(name)[0]
+
+    def owner(self, name: str) -> Plugin:
+        """The plugin that offers ``name``."""
+        return self._find(name)[1]
+
+    def usable(self) -> Mapping[str, S]:
+        """Specs that are offered once."""
+        return {name: owned[0][0] for name, owned in sorted(self._owned.items()) if len(owned) == 1}
+
+    def _find(self, name: str) -> tuple[S, Plugin]:
+        owned = self._owned.get(name, [])
+        if not owned:
+            raise RefError(f"there is no {self.kind} '{name}'.{nearest(name, self._owned)}")
+        if len(owned) > 1:
+            both = " and ".join(str(plugin) for _, plugin in owned)
+            raise PluginError(f"{self.kind} '{name}' is offered by {both}; disable one of them.")
+        return owned[0]
+
+
+class Registry:
+    """Everything the installed plugins offer."""
+
+    def __init__(self, plugins: list[Plugin]) -> None:
+        self.plugins = plugins
+        self.encoders = Table("encoder", plugins, EncoderScheme)
+        self.metrics = Table("metric", plugins, MetricSpec)
+        self.datasets = Table("dataset", plugins, DatasetScheme)
+        self.recipes = Table("recipe", plugins, RecipeSpec)
+        self.methods = Table("method", plugins, MethodSpec)
+
+    def encoder_scheme(self, ref: EncoderRef) -> EncoderScheme:
+        """The scheme of ``ref``. Raises ``RefError`` with the spellings that work."""
+        if not ref.scheme:
+            raise RefError(
+                f"'{ref.locator}' names no encoder: it has no scheme and no weight-file ending. "
+                f"Write timm:{ref.locator} for a timm model or ./{ref.locator} for a file."
+            )
+        return self._scheme(self.encoders, ref.scheme, str(ref))
+
+    def dataset_scheme(self, ref: DataRef) -> DatasetScheme:
+        """The scheme of ``ref``. Raises ``RefError`` with the nearest spelling."""
+        return self._scheme(self.datasets, ref.scheme, str(ref))
+
+    @staticmethod
+    def _scheme(table: Table[S], scheme: str, text: str) -> S:
+        if scheme not in table.names():
+            raise RefError(f"'{text}' has the unknown scheme '{scheme}'.{nearest(scheme, table.names())}")
+        return table.get(scheme)
+
+
+@functools.cache
+def installed() -> Registry:
+    """The registry of this process, loaded at the first call."""
+    return Registry(load_plugins())

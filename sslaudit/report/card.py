@@ -1,0 +1,282 @@
+"""The report card: the record of one encoder on one data set, and its JSON.
+
+``card.json`` is strict JSON (no NaN, no Infinity). Two equal runs write equal bytes apart from
+``provenance`` and ``seconds``. ``samples.parquet`` beside it holds one row for each image.
+"""
+
+import dataclasses
+import functools
+import json
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from sslaudit.data import Skipped
+from sslaudit.errors import CardError, OutputError
+from sslaudit.results import Bias, Check, Claim, Detail, Figure, Interval, Verdict
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PreprocessRecord:
+    """How images became inputs."""
+
+    size: tuple[int, int]
+    """Height and width in pixels."""
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    interpolation: str
+    crop: float
+    """Share of the resized shorter side that the centre crop keeps."""
+    source: str
+    """Where it came from; ``assumed`` when nothing said."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LoadRecord:
+    """How the weights came into the architecture."""
+
+    matched: int
+    expected: int
+    prefix: str
+    """The prefix that was removed from every tensor name."""
+    ignored: tuple[str, ...]
+    """Groups of tensors in the file that are no part of the backbone."""
+    assumptions: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EncoderRecord:
+    """Which encoder."""
+
+    ref: str
+    """As the user wrote it."""
+    name: str
+    digest: str
+    """sha256 over architecture, tensor names, dtypes, shapes and bytes."""
+    dim: int
+    parameters: int
+    modality: Literal["image", "text"]
+    preprocess: PreprocessRecord
+    facts: dict[str, str]
+    load: LoadRecord
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DataRecord:
+    """On which data, seen through which views."""
+
+    ref: str
+    """As the user wrote it."""
+    digest: str
+    """sha256 over contents, class names and splits."""
+    images: int
+    classes: tuple[str, ...]
+    splits: dict[str, int]
+    """Images in ``train`` and ``test``."""
+    split_rule: str
+    recipe: str
+    """Canonical text with its version."""
+    recipe_assumed: bool
+    """Whether nothing said which recipe is the encoder's own."""
+    recipe_details: str
+    """Every parameter of the recipe at this input size."""
+    views: int
+    """Views of each image, the identity view included."""
+    views_mode: str
+    seed: int
+    skipped: tuple[Skipped, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MetricRecord:
+    """One number: see ``sslaudit.results.Estimate`` for the fields it copies."""
+
+    name: str
+    """The metric, and behind a dot the name of the estimate where it gives several."""
+    term: str
+    """As planned, with every option that is not at its default."""
+    version: int
+    plugin: str
+    """Distribution and version that offer it."""
+    source: str
+    summary: str
+    group: str
+    options: dict[str, str | int | float | bool | None]
+    value: float | None
+    reason: str
+    interval: Interval | None
+    no_interval: str
+    direction: str
+    unit: str
+    claim: Claim
+    bias: Bias
+    verdict: Verdict
+    note: str
+    details: dict[str, Detail]
+    figures: tuple[Figure, ...]
+    n_images: int
+    n_views: int
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Provenance:
+    """What is needed to repeat the run."""
+
+    sslaudit: str
+    python: str
+    torch: str
+    device: str
+    precision: str
+    precision_floor: float
+    """Largest distance between unit embeddings in this precision and in float32, on a probe batch."""
+    batch_size: int
+    """Views in one forward pass; float32 features agree over batch sizes to about 1e-5."""
+    command: str
+    started: str
+    """UTC, ISO 8601."""
+    seconds: float
+    cached_views: int
+    """Views that came from the cache."""
+    plugins: dict[str, str]
+    """Distribution and version by plugin."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReportCard:
+    """Everything that was found about one encoder on one data set."""
+
+    schema_version: int = SCHEMA_VERSION
+    encoder: EncoderRecord
+    data: DataRecord
+    suite: str | None = None
+    checks: tuple[Check, ...]
+    metrics: tuple[MetricRecord, ...]
+    problems: tuple[str, ...]
+    """What went wrong and did not stop the run."""
+    provenance: Provenance
+    samples: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    """Columns of ``samples.parquet``: ``id`` and ``<metric term>/<column>``; not part of the JSON."""
+
+    @property
+    def failed_checks(self) -> tuple[Check, ...]:
+        """Checks that keep this card off every ranking."""
+        return tuple(check for check in self.checks if check.status == "fail")
+
+    def metric(self, name: str) -> MetricRecord:
+        """The first metric of that name or term. Raises ``KeyError`` naming what there is."""
+        for record in self.metrics:
+            if name in (record.name, record.term):
+                return record
+        raise KeyError(f"no metric '{name}' on this card; there is {', '.join(m.name for m in self.metrics)}")
+
+    def _repr_html_(self) -> str:
+        from sslaudit.report.html import fragment
+
+        return fragment(self)
+
+
+def to_json(card: ReportCard) -> str:
+    """``card.json`` as text: strict JSON, UTF-8, undecodable file names escaped."""
+    record = {f.name: _plain(getattr(card, f.name)) for f in dataclasses.fields(card) if f.name != "samples"}
+    return json.dumps(record, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def from_json(text: str, where: str) -> ReportCard:
+    """A card from the text of ``card.json``. Raises ``CardError`` naming the first field that is wrong."""
+    from pydantic import ValidationError
+
+    try:
+        version = json.loads(text).get("schema_version")
+    except (ValueError, AttributeError) as error:
+        raise CardError(f"{where} is not a report card: {error}.") from None
+    if version != SCHEMA_VERSION:
+        raise CardError(
+            f"{where} has schema version {version}; this sslaudit reads version {SCHEMA_VERSION}."
+        )
+    try:
+        card: ReportCard = _adapter().validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise CardError(f"{where} is not a report card: {place}: {first['msg']}.") from None
+    return card
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON schema of ``card.json``."""
+    schema = _adapter().json_schema()
+    del schema["properties"]["samples"]
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "sslaudit report card",
+        **schema,
+    }
+
+
+def write_card(card: ReportCard, folder: Path) -> Path:
+    """Write ``card.json`` and ``samples.parquet`` whole or not at all; returns the path of the JSON."""
+    text = to_json(card)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _replace(folder / "samples.parquet", lambda path: _write_samples(card, path))
+        _replace(folder / "card.json", lambda path: path.write_text(text, encoding="utf-8"))
+    except OSError as error:
+        raise OutputError(f"cannot write to '{folder}': {error.strerror or error}.") from error
+    return folder / "card.json"
+
+
+def read_card(path: str | Path) -> ReportCard:
+    """The card at ``path`` (a folder or its ``card.json``), with its samples when they lie beside it."""
+    import pyarrow.parquet as pq
+
+    path = Path(path)
+    path = path / "card.json" if path.is_dir() else path
+    try:
+        card = from_json(path.read_text(encoding="utf-8"), f"'{path}'")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CardError(f"cannot read the card '{path}': {error}.") from None
+    samples = path.with_name("samples.parquet")
+    return dataclasses.replace(card, samples=pq.read_table(samples).to_pydict() if samples.is_file() else {})
+
+
+def _write_samples(card: ReportCard, path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.table({name: list(column) for name, column in card.samples.items()}), path)
+
+
+def _replace(path: Path, write: Any) -> None:
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
+    try:
+        write(Path(name))
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+@functools.cache
+def _adapter() -> Any:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(ReportCard)
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {_plain(str(name)): _plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, str):  # a file name that is not UTF-8 keeps its bytes as \udcXX escapes
+        return value.encode("utf-8", "backslashreplace").decode()
+    return value

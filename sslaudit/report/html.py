@@ -1,0 +1,67 @@
+"""The card as HTML: one self-contained page, and the fragment that notebooks show."""
+
+import functools
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sslaudit.errors import OutputError
+from sslaudit.report import words
+from sslaudit.report.card import ReportCard
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+_GROUPS = (
+    ("quality", "How good", "higher is better"),
+    ("factor", "Why", "lower is better"),
+    ("data", "Of the data", "the same for every encoder"),
+    ("other", "Other", ""),
+)
+
+
+def fragment(card: ReportCard) -> str:
+    """The card without page round it. Every text is escaped."""
+    return _render("card.html.j2", card)
+
+
+def page(card: ReportCard) -> str:
+    """A whole page that needs nothing beside itself."""
+    return _render("page.html.j2", card)
+
+
+def write_page(card: ReportCard, path: Path) -> None:
+    """Write the page to ``path``. Raises ``OutputError`` when the disk refuses."""
+    try:
+        path.write_text(page(card), encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"cannot write '{path}': {error.strerror or error}.") from error
+
+
+def _render(template: str, card: ReportCard) -> str:
+    what, where = words.title(card)
+    groups = [(heading, direction, words.rows(card, name)) for name, heading, direction in _GROUPS]
+    text = (
+        _environment()
+        .get_template(template)
+        .render(
+            card=card,
+            what=what,
+            where=where,
+            headline=words.headline(card),
+            groups=[group for group in groups if group[2]],
+            skipped=words.skipped(card),
+        )
+    )
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+@functools.cache
+def _environment() -> "Environment":
+    from jinja2 import Environment, PackageLoader
+
+    return Environment(
+        loader=PackageLoader("sslaudit.report", "templates"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )

@@ -1,0 +1,60 @@
+"""Progress on stderr: a bar with rate and time left on a terminal, a line every 30 s otherwise."""
+
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from sslaudit.extract import Progress as Stand
+from sslaudit.report.terminal import console
+
+_EVERY_SECONDS = 30.0
+
+
+class Meter:
+    """A context that shows how an extraction goes."""
+
+    def __init__(self) -> None:
+        self._console = console(stderr=True)
+        self._live = self._console.is_terminal
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.completed:,.0f} of {task.total:,.0f} views  {task.fields[rate]}"),
+            TimeRemainingColumn(),
+        )
+        self._bar = Progress(*columns, console=self._console, transient=True, disable=not self._live)
+        self._task: TaskID | None = None
+        self._name = ""
+        self._began = self._spoke = time.monotonic()
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def start(self, name: str) -> None:
+        """From now on progress is that of ``name``."""
+        if self._task is not None:
+            self._bar.remove_task(self._task)
+        self._name, self._began = name, time.monotonic()
+        self._task = self._bar.add_task(name, total=1, rate="")
+
+    def update(self, progress: Stand) -> None:
+        """Show where the extraction stands."""
+        seconds = max(time.monotonic() - self._began, 1e-9)
+        rate = f"{(progress.done - progress.cached) / seconds:,.0f}/s"
+        if self._task is not None:
+            self._bar.update(self._task, completed=progress.done, total=progress.total, rate=rate)
+        if not self._live and time.monotonic() - self._spoke >= _EVERY_SECONDS:
+            self._spoke = time.monotonic()
+            self.say(f"{self._name}: {progress.done:,} of {progress.total:,} views, {rate}")
+
+    def say(self, message: str) -> None:
+        """One line."""
+        self._console.print(message, markup=False)

@@ -1,0 +1,140 @@
+"""The card in a terminal: words first, then the numbers, at 80 columns and without need of colour."""
+
+from collections.abc import Iterable, Sequence
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from sslaudit.encoder import Encoder
+from sslaudit.report import words
+from sslaudit.report.card import ReportCard
+from sslaudit.results import Interval
+
+_GROUPS = (
+    ("quality", "how good (higher is better)"),
+    ("factor", "why (lower is better)"),
+    ("data", "of the data, the same for every encoder"),
+    ("other", "other"),
+)
+
+
+def render(card: ReportCard, *, next_step: str = "") -> RenderableType:
+    """The whole card."""
+    what, where = words.title(card)
+    blocks: list[RenderableType] = [
+        Text(what, style="bold"),
+        Text(where),
+        Text(),
+        _headline(words.headline(card)),
+    ]
+    for group, heading in _GROUPS:
+        if found := [row for row in words.rows(card, group) if row.value != "-"]:
+            blocks += [Text(), _table(_heading(card, group, heading), found)]
+    notes = [("not computed", f"{term}: {reason}") for term, reason in words.not_computed(card)]
+    notes += [("skipped", line) for line in words.skipped(card)]
+    notes += [("problem", line) for line in card.problems]
+    if notes:
+        blocks += [Text(), _headline(notes)]
+    if next_step:
+        blocks += [Text(), Text(next_step, style="dim")]
+    return Group(*blocks)
+
+
+def load_audit(encoder: Encoder) -> RenderableType:
+    """What an encoder's file turned out to hold, without any score."""
+    load, preprocess = encoder.load, encoder.preprocess
+    height, width = preprocess.size
+    mean, std = (", ".join(f"{v:.3g}" for v in channel) for channel in (preprocess.mean, preprocess.std))
+    lines = [
+        ("weights", f"{load.matched} of {load.expected} backbone tensors"),
+        *([("prefix", f"'{load.prefix}' removed from every name")] if load.prefix else []),
+        *([("left out", ", ".join(load.ignored))] if load.ignored else []),
+        ("encoder", f"{encoder.name}, {encoder.dim}-d, {words.count(encoder.parameters)} parameters"),
+        ("input", f"{height} x {width}, {preprocess.interpolation}, centre crop {preprocess.crop:g}"),
+        ("normalised", f"mean {mean}; std {std} ({preprocess.source})"),
+        ("digest", encoder.digest[:16]),
+        *sorted(encoder.facts.items()),
+        *[("assumed", assumption) for assumption in load.assumptions],
+    ]
+    return Group(Text(encoder.ref, style="bold"), _headline(lines))
+
+
+def side_by_side(cards: Sequence[ReportCard], names: Sequence[str]) -> RenderableType:
+    """One column for each card, one row for each metric that any of them has."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("")
+    for name in names:
+        table.add_column(name, justify="left")
+    table.add_row(
+        "", *(f"{words.count(card.encoder.parameters)} par., {card.encoder.dim}-d" for card in cards)
+    )
+    table.add_row("checks", *(_checks(card) for card in cards))
+    for group, heading in _GROUPS:
+        records = [record for record in cards[0].metrics if record.group == group]
+        if records:
+            table.add_row("")
+            table.add_row(Text(heading, style="italic"))
+        for record in records:
+            table.add_row(
+                f"  {_label(record.summary)}", *(_cell(card, record.term, record.name) for card in cards)
+            )
+    return table
+
+
+def difference(label: str, value: float, interval: Interval) -> str:
+    """``+.171 [.140, .203]``, for a sentence."""
+    sign = "+" if value > 0 else ""
+    return (
+        f"{label} {sign}{words.number(value)} [{words.number(interval.low)}, {words.number(interval.high)}]"
+    )
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A console that is 80 columns wide when nobody looks."""
+    made = Console(stderr=stderr, highlight=False, soft_wrap=False)
+    return made if made.is_terminal else Console(stderr=stderr, highlight=False, width=max(80, made.width))
+
+
+def _heading(card: ReportCard, group: str, heading: str) -> str:
+    if group != "factor":
+        return heading
+    views = words.plural(card.data.views, "view", "views")
+    return f"why (embedding h, unit norm, recipe {card.data.recipe}, {views}; lower is better)"
+
+
+def _headline(lines: Iterable[tuple[str, str]]) -> Table:
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column()
+    for name, sentence in lines:
+        table.add_row(Text(name, style="bold" if name.isupper() else ""), Text(sentence))
+    return table
+
+
+def _table(heading: str, found: Sequence[words.Row]) -> RenderableType:
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(min_width=26)
+    table.add_column(min_width=18)
+    table.add_column(justify="right", min_width=6)
+    table.add_column()
+    for row in found:
+        last = f"{row.interval}   {row.extra}".rstrip()
+        table.add_row(Text(f"  {row.label}"), Text(row.term), Text(row.value), Text(last))
+    return Group(Text(heading), table)
+
+
+def _checks(card: ReportCard) -> str:
+    passed = sum(check.status == "pass" for check in card.checks)
+    return f"{passed} of {len(card.checks)}"
+
+
+def _label(summary: str) -> str:
+    return words.cut(summary, 30)
+
+
+def _cell(card: ReportCard, term: str, name: str) -> str:
+    for record in card.metrics:
+        if (record.term, record.name) == (term, name):
+            return "-" if record.value is None else f"{words.number(record.value)} {words.interval(record)}"
+    return "-"

@@ -1,0 +1,162 @@
+"""The sentences of a card, shared by all renderings.
+
+Words come from checks and verdicts, never from a score.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sslaudit.report.card import MetricRecord, ReportCard
+
+_CAPITALS = {
+    "load": "NOT LOADED",
+    "finite": "NOT FINITE",
+    "non-constant": "COLLAPSED",
+    "rank": "COLLAPSED",
+    "deterministic": "NOT DETERMINISTIC",
+    "batch-invariant": "NOT DETERMINISTIC",
+    "buffers": "NOT DETERMINISTIC",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of a card's table."""
+
+    label: str
+    term: str
+    value: str
+    interval: str
+    extra: str
+    record: MetricRecord
+
+
+def title(card: ReportCard) -> tuple[str, str]:
+    """What was audited, and on what."""
+    encoder, data = card.encoder, card.data
+    method = f"{encoder.facts['method']}, " if "method" in encoder.facts else ""
+    what = f"{encoder.ref}   {method}{encoder.name}, {encoder.dim}-d, {count(encoder.parameters)} parameters"
+    classes = f", {plural(len(data.classes), 'class', 'classes')}" if data.classes else ", no labels"
+    tested = f", tested on {data.splits['test']:,} held out" if data.classes and data.splits["test"] else ""
+    return what, f"on {data.ref}: {plural(data.images, 'image', 'images')}{classes}{tested}"
+
+
+def headline(card: ReportCard) -> list[tuple[str, str]]:
+    """The lines in capitals with their sentence: loaded, healthy, and the reason when a check failed."""
+    load = card.encoder.load
+    failed = {check.name for check in card.failed_checks}
+    healthy = sum(check.status == "pass" for check in card.checks)
+    lines = []
+    if "load" not in failed:
+        lines.append(("LOADED", _load_sentence(card)))
+    lines.append(("HEALTHY" if not failed else "CHECKS", f"{healthy} of {len(card.checks)} checks"))
+    for check in card.failed_checks:
+        lines.append((_CAPITALS.get(check.name, "FAILED"), check.message))
+    if not failed:
+        lines.extend(_accuracy(card))
+    if card.data.recipe_assumed and card.data.views > 1:
+        lines.append(("ASSUMED", f"recipe {card.data.recipe}: the file names none of its own"))
+    for assumption in load.assumptions:
+        lines.append(("ASSUMED", assumption))
+    return lines
+
+
+def rows(card: ReportCard, group: str) -> list[Row]:
+    """The table of one group of metrics."""
+    return [_row(record) for record in card.metrics if record.group == group]
+
+
+def not_computed(card: ReportCard) -> list[tuple[str, str]]:
+    """Metrics without a value, and why."""
+    return [(record.term, record.reason) for record in card.metrics if record.value is None]
+
+
+def skipped(card: ReportCard) -> list[str]:
+    """What of the data was left out."""
+    return [
+        f"{s.count:,} skipped, {s.reason}" + (f": {', '.join(s.examples[:2])}" if s.examples else "")
+        for s in card.data.skipped
+    ]
+
+
+def number(value: float) -> str:
+    """Three significant digits in the card's manner: ``.884``, ``1.25``, ``-.31``, ``1.2e-05``."""
+    if value and abs(value) < 1e-3:
+        return f"{value:.1e}"
+    text = f"{value:.3f}" if abs(value) < 10 else f"{value:,.1f}"
+    return text.replace("0.", ".", 1) if text.lstrip("-").startswith("0.") else text
+
+
+def interval(record: MetricRecord) -> str:
+    """``[.863, .902]``, or why there is none."""
+    if record.interval is None:
+        return record.no_interval
+    return f"[{number(record.interval.low)}, {number(record.interval.high)}]"
+
+
+def percent(share: float) -> str:
+    """``88.4`` of .884."""
+    return f"{100 * share:.1f}"
+
+
+def count(number: int) -> str:
+    """``11.2 M``, ``25 k``."""
+    if number >= 1_000_000:
+        return f"{number / 1e6:.1f} M"
+    return f"{number / 1e3:.0f} k" if number >= 10_000 else f"{number:,}"
+
+
+def plural(number: int, one: str, many: str) -> str:
+    """``1 class``, ``10 classes``."""
+    return f"{number:,} {one if number == 1 else many}"
+
+
+def cut(text: str, width: int) -> str:
+    """``text`` in at most ``width`` characters, the middle left out."""
+    if len(text) <= width:
+        return text
+    head = (width - 1) // 3
+    return f"{text[:head]}…{text[len(text) - (width - 1 - head) :]}"
+
+
+def _load_sentence(card: ReportCard) -> str:
+    load = card.encoder.load
+    if "weights" in card.encoder.facts:
+        return f"fresh weights ({card.encoder.facts['weights']}): this is a control"
+    if not load.expected:
+        return "an encoder without weights"
+    sentence = f"all {load.expected} backbone tensors"
+    if load.prefix:
+        sentence += f", prefix '{load.prefix}' removed"
+    if load.ignored:
+        sentence += f"; left out: {_listed(load.ignored)}"
+    return sentence
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return f"{', '.join(names[:3])}{more}"
+
+
+def _accuracy(card: ReportCard) -> list[tuple[str, str]]:
+    first = next((m for m in card.metrics if m.group == "quality" and m.interval is not None), None)
+    if first is None or first.value is None or first.interval is None:
+        return []
+    majority = first.details.get("majority")
+    floor = f"   always the largest class {percent(majority)} %" if isinstance(majority, float) else ""
+    low, high = (percent(end) for end in (first.interval.low, first.interval.high))
+    return [("ACCURACY", f"{first.summary} {percent(first.value)} % [{low}, {high}]{floor}")]
+
+
+def _row(record: MetricRecord) -> Row:
+    extra = record.note if record.verdict in ("error", "not-applicable") else _short(record)
+    value = "-" if record.value is None else number(record.value)
+    shown = record.reason if record.value is None else interval(record)
+    return Row(
+        label=record.summary, term=record.term, value=value, interval=shown, extra=extra, record=record
+    )
+
+
+def _short(record: MetricRecord) -> str:
+    pair = record.details.get("worst_pair")
+    return str(pair) if pair else ""

@@ -1,0 +1,162 @@
+"""Descriptions that plugins hand to the host: small frozen records with one callable each.
+
+No module of an array library is imported here, so that listing plugins stays light. A plugin
+imports torch inside its callables.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from sslaudit.errors import UsageError
+from sslaudit.refs import DataRef, EncoderRef, Term
+from sslaudit.results import Estimate
+
+if TYPE_CHECKING:
+    from sslaudit.data import Dataset
+    from sslaudit.encoder import Encoder
+    from sslaudit.inputs import MetricInputs
+
+OptionValue = str | int | float | bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Option:
+    """One option of a metric, an encoder scheme, a recipe term or a training method."""
+
+    name: str
+    type: type[str] | type[int] | type[float] | type[bool]
+    default: OptionValue | None
+    """The value when the user says nothing; None when the callable decides."""
+    help: str
+
+    def read(self, text: str, owner: str) -> OptionValue:
+        """``text`` as this option's type. Raises ``UsageError`` naming ``owner``."""
+        try:
+            if self.type is bool:
+                return {"true": True, "false": False, "yes": True, "no": False}[text.lower()]
+            return self.type(text)
+        except (ValueError, KeyError):
+            kind = {int: "a whole number", float: "a number", bool: "true or false"}.get(self.type, "text")
+            raise UsageError(f"{owner}: option {self.name}={text} is not {kind}.") from None
+
+
+def read_options(
+    given: Mapping[str, str], declared: Sequence[Option], owner: str
+) -> dict[str, OptionValue | None]:
+    """The declared options with what the user gave. Raises ``UsageError`` for an unknown name."""
+    by_name = {option.name: option for option in declared}
+    for name in given:
+        if name not in by_name:
+            known = ", ".join(sorted(by_name)) or "none"
+            raise UsageError(f"{owner} has no option '{name}'; it has: {known}.")
+    return {
+        option.name: option.read(given[option.name], owner) if option.name in given else option.default
+        for option in declared
+    }
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EncoderScheme:
+    """How references of one scheme become encoders."""
+
+    scheme: str
+    summary: str
+    """One line for ``sslaudit list encoders``."""
+    load: Callable[[EncoderRef, str], "Encoder"]
+    """``load(ref, device)`` returns the encoder, in eval mode, or raises an ``EncoderError``."""
+    untrained: Callable[[EncoderRef, int, str], "Encoder"] | None = None
+    """``untrained(ref, seed, device)`` returns the same architecture with fresh weights: the control."""
+    options: tuple[Option, ...] = ()
+    example: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DatasetScheme:
+    """How references of one scheme become data sets."""
+
+    scheme: str
+    summary: str
+    open: Callable[[DataRef], "Dataset"]
+    """``open(ref)`` returns the data set or raises a ``DataError``."""
+    options: tuple[Option, ...] = ()
+    example: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Needs:
+    """What a metric reads. The host hands over this and nothing else."""
+
+    embeddings: bool = False
+    """The embedding of the identity view of each image, (N, D)."""
+    views: int = 0
+    """At least so many views of each image, as embeddings (N, V, D); 0 for none."""
+    pixel_views: int = 0
+    """At least so many views of each image, as pixels; 0 for none."""
+    labels: bool = False
+    """Class labels and the train / test split."""
+    encoder: bool = False
+    """The live encoder."""
+    results: tuple[str, ...] = ()
+    """Names of metrics whose results are read; they run first."""
+    space: Literal["embedding", "projection"] = "embedding"
+    min_per_class: int = 1
+    """With fewer training images in any class the metric is not applicable."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MetricSpec:
+    """A metric: what it is called, what it needs, how to compute it."""
+
+    name: str
+    """What the user types, ``knn``."""
+    version: int
+    """Raised whenever the numbers change."""
+    summary: str
+    """What the number is, in the words a card shows: ``kNN accuracy``."""
+    source: str
+    """Paper and equation."""
+    needs: Needs
+    compute: Callable[["MetricInputs"], Estimate | Mapping[str, Estimate]]
+    """One estimate, or several by name."""
+    options: tuple[Option, ...] = ()
+    direction: Literal["higher", "lower", "none"] = "none"
+    """Which way is better."""
+    unit: str = ""
+    range: tuple[float | None, float | None] = (None, None)
+    """The smallest and the largest value there can be."""
+    group: Literal["quality", "factor", "data", "other"] = "other"
+    """Where a card shows it: how good, why, of the data, or the rest."""
+    default: bool = True
+    """Whether it runs when the user names no metrics."""
+
+    @property
+    def data_scoped(self) -> bool:
+        """Whether the result does not depend on the encoder."""
+        return not (self.needs.embeddings or self.needs.views or self.needs.encoder)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RecipeSpec:
+    """A named distribution of augmentations, written in terms: ``crop+flip+color(strength=1.0)``."""
+
+    name: str
+    version: int
+    """Raised whenever the drawn views change."""
+    summary: str
+    terms: tuple[Term, ...]
+    source: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MethodSpec:
+    """A training method."""
+
+    name: str
+    summary: str
+    source: str
+    build: Callable[..., object]
+    """``build(backbone, dim, **options)`` returns a ``sslaudit.train.methods.Method``."""
+    recipe: str = "simclr"
+    """The recipe when the user names none."""
+    options: tuple[Option, ...] = field(default=())

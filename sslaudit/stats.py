@@ -1,0 +1,186 @@
+"""Intervals: limits of proportions, a band for distributions, bootstraps for everything else.
+
+``method`` of an interval says in words what was resampled. Nothing here gives NaN: too few samples
+raise ``ValueError``, and values that are all equal give an interval of width zero that says so.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.stats import binomtest
+
+from sslaudit.results import Interval
+
+_BATCH = 2**20
+"""Resampled places held at one time."""
+
+
+def wilson(successes: int, n: int, level: float = 0.95) -> Interval:
+    """Score interval of a proportion. Raises ``ValueError`` for n < 1 or successes outside 0..n.
+
+    Source: Wilson, JASA 1927.
+    """
+    _check_trials(n)
+    limits = binomtest(successes, n).proportion_ci(level, method="wilson")
+    return Interval(low=limits.low, high=limits.high, level=level, method="Wilson")
+
+
+def clopper_pearson(
+    k: int, n: int, level: float = 0.95, side: Literal["two-sided", "upper", "lower"] = "two-sided"
+) -> Interval:
+    """Exact interval of a proportion; ``upper`` and ``lower`` put the whole error on that limit.
+
+    Raises ``ValueError`` for n < 1, k outside 0..n or an unknown side.
+    Source: Clopper and Pearson, Biometrika 1934.
+    """
+    _check_trials(n)
+    alternatives = {"two-sided": "two-sided", "upper": "less", "lower": "greater"}
+    if side not in alternatives:
+        raise ValueError(f"side is two-sided, upper or lower, not '{side}'.")
+    limits = binomtest(k, n, alternative=alternatives[side]).proportion_ci(level, method="exact")
+    method = "Clopper-Pearson" if side == "two-sided" else f"Clopper-Pearson, {side} limit"
+    return Interval(low=limits.low, high=limits.high, level=level, method=method)
+
+
+def dkw_halfwidth(n: int, alpha: float = 0.05) -> float:
+    """Height of the one-sided band round an empirical distribution function of n samples.
+
+    With probability 1 - alpha the true function is nowhere further above the empirical one. Raises
+    ``ValueError`` for n < 1 or alpha outside (0, .5], where the inequality is proved.
+    Source: Massart, Annals of Probability 1990, Corollary 1.
+    """
+    _check_trials(n)
+    if not 0 < alpha <= 0.5:
+        raise ValueError(f"alpha is in (0, .5], not {alpha}.")
+    return float(np.sqrt(np.log(1 / alpha) / (2 * n)))
+
+
+def bootstrap_mean(
+    values: ArrayLike, rng: np.random.Generator, draws: int = 2000, level: float = 0.95
+) -> Interval:
+    """Percentile interval of the mean of ``values`` (N,), resampled over images.
+
+    Raises ``ValueError`` for fewer than two values or values that are not finite.
+    Source: Efron, Annals of Statistics 1979.
+    """
+    column = _finite(values, dimensions=1)
+    if equal := _all_equal(column, level):
+        return equal
+    means = [_counts(rng, size, len(column)) @ column for size in _batches(draws, len(column))]
+    return _percentiles(
+        np.concatenate(means) / len(column),
+        level,
+        f"percentile bootstrap over {len(column):,} images, {draws:,} resamples",
+    )
+
+
+def two_way_bootstrap_mean(
+    values: ArrayLike, rng: np.random.Generator, draws: int = 2000, level: float = 0.95
+) -> Interval:
+    """Percentile interval of the mean of ``values`` (N, R), images and random draws resampled independently.
+
+    Conservative: the interaction of image and draw enters three times. With R = 1 only images are
+    resampled. Raises ``ValueError`` for fewer than two images or values that are not finite.
+    Source: Owen, Annals of Applied Statistics 2007, the pigeonhole bootstrap.
+    """
+    table = _finite(values, dimensions=2)
+    n, columns = table.shape
+    if columns == 1:
+        return bootstrap_mean(table[:, 0], rng, draws, level)
+    if equal := _all_equal(table, level):
+        return equal
+    means = [
+        ((_counts(rng, size, n) @ table) * _counts(rng, size, columns)).sum(axis=1)
+        for size in _batches(draws, n + columns)
+    ]
+    return _percentiles(
+        np.concatenate(means) / table.size,
+        level,
+        f"percentile bootstrap over {n:,} images and {columns:,} random draws, {draws:,} resamples",
+    )
+
+
+def bootstrap_within_classes(
+    labels: np.ndarray,
+    statistic: Callable[[np.ndarray], np.ndarray],
+    rng: np.random.Generator,
+    draws: int = 2000,
+    level: float = 0.95,
+) -> Interval:
+    """Percentile interval of a statistic when images are resampled within their classes.
+
+    ``statistic`` takes how often each of the N images was drawn, (B, N) for B resamples, and gives
+    (B,). Raises ``ValueError`` when no class of ``labels`` (N,) has two images.
+    """
+    members = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+    if all(len(rows) < 2 for rows in members):
+        raise ValueError("no class has two images, so nothing can be resampled.")
+    replicates = []
+    for size in _batches(draws, len(labels)):
+        counts = np.empty((size, len(labels)), dtype=np.int64)
+        for rows in members:
+            counts[:, rows] = _counts(rng, size, len(rows))
+        replicates.append(statistic(counts))
+    method = f"percentile bootstrap over images within {len(members):,} classes, {draws:,} resamples"
+    return _percentiles(np.concatenate(replicates), level, method)
+
+
+def paired_difference(
+    a: ArrayLike, b: ArrayLike, rng: np.random.Generator, draws: int = 2000, level: float = 0.95
+) -> tuple[float, Interval]:
+    """Mean of ``a`` - ``b`` over the images both speak about, with a bootstrap interval.
+
+    Columns are (N,) or (N, R), aligned by image and draw; an image with NaN (or None) in either is
+    left out. Raises ``ValueError`` for columns of different shape or fewer than two common images.
+    """
+    first, second = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
+    if first.shape != second.shape:
+        raise ValueError(f"columns of shape {first.shape} and {second.shape} cannot be paired.")
+    difference = first - second
+    silent = np.isnan(difference)
+    common = difference[~(silent.any(axis=1) if difference.ndim == 2 else silent)]
+    resample = two_way_bootstrap_mean if common.ndim == 2 else bootstrap_mean
+    interval = resample(common, rng, draws, level)
+    return float(common.mean()), interval
+
+
+def _batches(draws: int, n: int) -> Iterator[int]:
+    """Sizes of the batches in which ``draws`` resamples of n samples are made."""
+    most = max(1, _BATCH // n)
+    for start in range(0, draws, most):
+        yield min(most, draws - start)
+
+
+def _counts(rng: np.random.Generator, size: int, n: int) -> np.ndarray:
+    """How often each of n samples is drawn in ``size`` resamples with replacement, (size, n)."""
+    drawn = rng.integers(n, size=(size, n)) + n * np.arange(size)[:, None]
+    return np.bincount(drawn.ravel(), minlength=size * n).reshape(size, n)
+
+
+def _percentiles(replicates: np.ndarray, level: float, method: str) -> Interval:
+    low, high = np.quantile(replicates, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(low=low, high=high, level=level, method=method)
+
+
+def _all_equal(values: np.ndarray, level: float) -> Interval | None:
+    """The interval of width zero when there is nothing to resample."""
+    value = values.flat[0]
+    if (values != value).any():
+        return None
+    return Interval(low=value, high=value, level=level, method=f"degenerate: {values.size:,} equal values")
+
+
+def _finite(values: ArrayLike, dimensions: int) -> np.ndarray:
+    array = np.asarray(values, dtype=np.float64)
+    if array.ndim != dimensions or array.size == 0 or len(array) < 2:
+        raise ValueError(f"values of shape {array.shape} give no interval: it takes two images or more.")
+    if not np.isfinite(array).all():
+        raise ValueError("the values are not all finite.")
+    return array
+
+
+def _check_trials(n: int) -> None:
+    if n < 1:
+        raise ValueError(f"{n} samples give no interval.")

@@ -1,0 +1,1 @@
+"""The training wing: reference encoders that make a card readable. Plain torch, one loss per module."""

@@ -1,0 +1,22 @@
+"""NT-Xent: the normalised temperature-scaled cross-entropy of SimCLR."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def nt_xent(z_a: Tensor, z_b: Tensor, *, temperature: float = 0.5) -> Tensor:
+    """Mean over the 2N views of -log softmax of the positive among the 2N - 1 other views.
+
+    ``z_a`` and ``z_b`` are (N, D), row i of both from one image; rows are l2-normalised here, and a
+    zero row keeps cosine 0 with everything. N = 1 has no negatives and gives 0. Computed in
+    float32 at least, with log-sum-exp, so that small temperatures stay finite.
+
+    Source: Chen et al., ICML 2020, Eq. 1.
+    """
+    n = z_a.shape[0]
+    z = functional.normalize(torch.cat([z_a, z_b]).to(torch.promote_types(z_a.dtype, torch.float32)), dim=1)  # 2N x D
+    logits = z @ z.T / temperature  # 2N x 2N
+    logits = logits.masked_fill(torch.eye(2 * n, dtype=torch.bool, device=z.device), float("-inf"))
+    positive = torch.arange(2 * n, device=z.device).roll(n)  # the other view of each view
+    return functional.cross_entropy(logits, positive)

@@ -1,0 +1,61 @@
+"""What many tests share: the program as a subprocess, small folders of images, a cache of its own."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).parent.parent
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Features of a test never come from the user's cache, nor from another test's."""
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("SSLAUDIT_CACHE", str(folder))
+    return folder
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """``run("evaluate", "x.pt")``: the program in a process of its own, in ``tmp_path``."""
+
+    def call(*args: str, env: dict[str, str] | None = None, **kwargs: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "sslaudit", *args],
+            capture_output=True,
+            text=True,
+            cwd=kwargs.pop("cwd", tmp_path),
+            env={**os.environ, "COLUMNS": "80", **(env or {})},
+            timeout=300,
+            check=False,
+            **kwargs,
+        )
+
+    return call
+
+
+def make_photos(folder: Path, *, classes: int = 3, each: int = 12, size: int = 24, seed: int = 0) -> Path:
+    """A folder of PNGs, one folder for each class; a class has its own colour and stripes."""
+    rng = np.random.default_rng(seed)
+    for k in range(classes):
+        (folder / f"class{k}").mkdir(parents=True)
+        colour = rng.uniform(60, 200, 3)
+        for i in range(each):
+            waves = 40 * np.sin(np.arange(size) * (k + 1) * 0.6 + rng.uniform(0, 6))
+            pixels = colour + waves[None, :, None] + rng.normal(0, 12, (size, size, 3))
+            Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).save(folder / f"class{k}" / f"{i:03d}.png")
+    return folder
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Three classes of twelve small images."""
+    return make_photos(tmp_path / "photos")

@@ -1,0 +1,178 @@
+"""From metric terms to an ordered plan."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sslaudit.errors import PluginError, RefError, UsageError
+from sslaudit.host import Plugin
+from sslaudit.plan import Plan, make_plan
+from sslaudit.registry import Registry
+from sslaudit.results import Estimate
+from sslaudit.specs import MetricSpec, Needs, Option
+
+KNN = (
+    Option(name="k", type=int, default=20, help="neighbours"),
+    Option(name="T", type=float, default=0.07, help="temperature"),
+    Option(name="exact", type=bool, default=False, help="no approximation"),
+    Option(name="metric", type=str, default=None, help="distance"),
+)
+
+
+def spec(
+    name: str, *, needs: Needs | None = None, default: bool = True, options: tuple[Option, ...] = ()
+) -> MetricSpec:
+    return MetricSpec(
+        name=name,
+        version=1,
+        summary=name,
+        source="none",
+        needs=needs or Needs(),
+        compute=lambda inputs: Estimate.not_applicable("never run"),
+        options=options,
+        default=default,
+    )
+
+
+def registry(*specs: MetricSpec) -> Registry:
+    return Registry([Plugin(name="p", distribution="dist", version="1.2", offers={"metrics": list(specs)})])
+
+
+def reads(*names: str) -> Needs:
+    return Needs(results=names)
+
+
+def terms(plan: Plan) -> list[str]:
+    return [metric.term for metric in plan.metrics]
+
+
+def test_no_request_means_the_default_metrics() -> None:
+    found = registry(spec("b"), spec("a"), spec("slow", default=False))
+    assert sorted(terms(make_plan(found, None))) == ["a", "b"]
+    assert terms(make_plan(found, "slow")) == ["slow"]
+
+
+def test_a_plan_without_metrics_is_refused() -> None:
+    with pytest.raises(UsageError, match="no metric"):
+        make_plan(registry(spec("slow", default=False)), None)
+    with pytest.raises(UsageError, match="no metric"):
+        make_plan(registry(spec("a")), [])
+    with pytest.raises(RefError, match="empty place"):
+        make_plan(registry(spec("a")), "")
+
+
+def test_a_string_and_a_list_mean_the_same() -> None:
+    found = registry(spec("knn", options=KNN), spec("a"))
+    text = make_plan(found, "knn(k=5,T=1),a")
+    assert terms(text) == terms(make_plan(found, ["knn(k=5,T=1)", "a"])) == ["knn(k=5,T=1.0)", "a"]
+    assert text.metrics[0].options == {"k": 5, "T": 1.0, "exact": False, "metric": None}
+    assert text.metrics[0].plugin == "dist 1.2"
+
+
+@pytest.mark.parametrize(
+    ("asked", "canonical"),
+    [
+        ("knn", "knn"),
+        ("knn(k=20,T=0.07,exact=no)", "knn"),
+        ("knn(T=7e-2, k=020)", "knn"),
+        ("knn(exact=YES)", "knn(exact=True)"),
+        ("knn(metric=cosine,k=5)", "knn(k=5,metric=cosine)"),
+        ("knn(T=0.00001)", "knn(T=1e-05)"),
+    ],
+)
+def test_a_term_is_spelt_by_what_differs_from_the_defaults(asked: str, canonical: str) -> None:
+    found = registry(spec("knn", options=KNN))
+    assert terms(make_plan(found, asked)) == [canonical]
+    assert terms(make_plan(found, canonical)) == [canonical]
+
+
+def test_a_metric_may_run_twice_with_different_options_only() -> None:
+    found = registry(spec("knn", options=KNN))
+    assert terms(make_plan(found, "knn,knn(k=5)")) == ["knn", "knn(k=5)"]
+    with pytest.raises(UsageError, match=r"'knn\(k=5\)' is asked for twice"):
+        make_plan(found, "knn(k=5),knn(k=5,T=0.07)")
+
+
+@pytest.mark.parametrize(
+    ("asked", "error", "named"),
+    [
+        ("knnn", RefError, r"no metric 'knnn'\. Did you mean 'knn'\?"),
+        ("knn(j=5)", UsageError, r"metric 'knn' has no option 'j'; it has: T, exact, k, metric"),
+        ("knn(k=five)", UsageError, r"metric 'knn': option k=five is not a whole number"),
+        ("knn(k=1.5)", UsageError, r"option k=1\.5 is not a whole number"),
+        ("knn(T=warm)", UsageError, r"option T=warm is not a number"),
+        ("knn(exact=maybe)", UsageError, r"option exact=maybe is not true or false"),
+    ],
+)
+def test_what_is_wrong_with_a_request_is_named(asked: str, error: type[Exception], named: str) -> None:
+    with pytest.raises(error, match=named):
+        make_plan(registry(spec("knn", options=KNN)), asked)
+
+
+def test_metrics_whose_results_are_read_are_added_and_run_first() -> None:
+    found = registry(
+        spec("theorem", needs=reads("alignment", "divergence")),
+        spec("divergence", needs=reads("knn"), default=False),
+        spec("alignment", default=False),
+        spec("knn", options=KNN, default=False),
+    )
+    order = terms(make_plan(found, "theorem"))
+    assert sorted(order) == ["alignment", "divergence", "knn", "theorem"]
+    assert order.index("knn") < order.index("divergence") < order.index("theorem")
+    assert order.index("alignment") < order.index("theorem")
+
+
+def test_a_metric_with_options_does_not_stand_for_the_plain_one() -> None:
+    found = registry(spec("reader", needs=reads("knn")), spec("knn", options=KNN))
+    order = terms(make_plan(found, "knn(k=5),reader"))
+    assert sorted(order) == ["knn", "knn(k=5)", "reader"]
+    assert order.index("knn") < order.index("reader")
+
+
+def test_a_result_that_no_plugin_offers_names_its_reader() -> None:
+    with pytest.raises(PluginError, match=r"metric 'reader' \(dist 1\.2\) reads the result of 'gone'"):
+        make_plan(registry(spec("reader", needs=reads("gone"))), None)
+
+
+@pytest.mark.parametrize("asked", ["a", "a,b", "b,c"])
+def test_metrics_that_need_each_other_are_refused(asked: str) -> None:
+    found = registry(spec("a", needs=reads("b")), spec("b", needs=reads("a")), spec("c", needs=reads("c")))
+    with pytest.raises(PluginError, match="need each other's results"):
+        make_plan(found, asked)
+
+
+@given(st.data())
+def test_any_acyclic_set_of_metrics_is_ordered(data: st.DataObject) -> None:
+    names = [f"m{i}" for i in range(8)]
+    needs = {
+        name: tuple(data.draw(st.sets(st.sampled_from(names[:i])))) if i else ()
+        for i, name in enumerate(names)
+    }
+    found = registry(*(spec(name, needs=reads(*needs[name])) for name in data.draw(st.permutations(names))))
+    asked = data.draw(st.lists(st.sampled_from(names), min_size=1, unique=True))
+    order = terms(make_plan(found, asked))
+    wanted = set(asked)
+    for name in reversed(names):
+        wanted |= set(needs[name]) if name in wanted else set()
+    assert sorted(order) == sorted(wanted)
+    assert all(order.index(before) < order.index(name) for name in order for before in needs[name])
+
+
+@pytest.mark.parametrize(
+    ("needs", "views", "spaces"),
+    [
+        (Needs(), False, ()),
+        (Needs(labels=True, encoder=True), False, ()),
+        (Needs(embeddings=True), False, ("embedding",)),
+        (Needs(views=2), True, ("embedding",)),
+        (Needs(pixel_views=2), True, ()),
+        (Needs(embeddings=True, space="projection"), False, ("projection",)),
+    ],
+)
+def test_a_plan_is_the_union_of_what_its_metrics_need(
+    needs: Needs, views: bool, spaces: tuple[str, ...]
+) -> None:
+    plan = make_plan(registry(spec("m", needs=needs)), "m")
+    assert (plan.views, plan.spaces) == (views, spaces)
+    both = make_plan(registry(spec("m", needs=needs), spec("n", needs=Needs(embeddings=True))), "m,n")
+    assert both.spaces == tuple(sorted({*spaces, "embedding"}))

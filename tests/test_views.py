@@ -1,0 +1,351 @@
+"""Views: the draws, the identity view, and every pixel operation against torchvision."""
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from scipy import stats
+from timm.data import create_transform
+from torch import Tensor
+from torchvision.transforms import v2
+from torchvision.transforms.v2 import functional as F  # noqa: N812
+
+from sslaudit import augment
+from sslaudit.encoder import Interpolation, Preprocess
+from sslaudit.recipes import BUILTIN_RECIPES, Crop, Recipe, parse_recipe
+from sslaudit.views import CROP_TRIES, ORDERS, SLOTS, Slot, crop_boxes, draw, identity_view, make_views
+
+NEVER = 1 - 2**-53
+"""The largest number that is drawn: above every probability below 1."""
+
+
+def recipe_of(text: str) -> Recipe:
+    return parse_recipe(text, {spec.name: spec for spec in BUILTIN_RECIPES})
+
+
+def square(size: int) -> Preprocess:
+    return Preprocess(size=(size, size))
+
+
+def picture(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
+    """Smooth colours with noise, (height, width, 3) uint8."""
+    coarse = Image.fromarray(rng.integers(0, 256, (5, 6, 3), dtype=np.uint8))
+    smooth = np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC)).astype(int)
+    return np.clip(smooth + rng.integers(-20, 21, smooth.shape), 0, 255).astype(np.uint8)
+
+
+def pictures(seed: int, count: int, size: int) -> Tensor:
+    """(count, 3, size, size) uint8; one of noise, one gray, one black."""
+    rng = np.random.default_rng(seed)
+    images = np.stack([picture(rng, size, size) for _ in range(count)])
+    images[0] = rng.integers(0, 256, images[0].shape)
+    images[1] = images[1][..., :1]
+    images[2] = 0
+    return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
+
+
+def assert_same(ours: Tensor, reference: Tensor) -> None:
+    """At most 2 grey levels apart anywhere, and half a level on average."""
+    assert ours.shape == reference.shape
+    difference = (ours.double() - reference.double()).abs()
+    assert difference.max() <= 2
+    assert difference.mean() <= 0.5
+
+
+SIZES = pytest.mark.parametrize("size", [8, 32, 97, 224])
+
+
+@SIZES
+@pytest.mark.parametrize(
+    ("name", "low", "high"),
+    [("brightness", 0.0, 3.0), ("contrast", 0.0, 3.0), ("saturation", 0.0, 3.0), ("hue", -0.5, 0.5)],
+)
+def test_jitter_operation_equals_torchvision(size: int, name: str, low: float, high: float) -> None:
+    images = pictures(size, 8, size)
+    factors = torch.linspace(low, high, 8)
+    adjust = getattr(augment, f"adjust_{name}")
+    ours = adjust(images.float(), factors.view(-1, 1, 1, 1)).floor()
+    reference = [getattr(F, f"adjust_{name}")(x, float(f)) for x, f in zip(images, factors, strict=True)]
+    assert_same(ours, torch.stack(reference))
+
+
+@pytest.mark.parametrize("size", [8, 97])
+def test_jitter_keeps_the_order_of_each_view(size: int) -> None:
+    images = pictures(size, 24, size)
+    rng = np.random.default_rng(1)
+    factors = torch.from_numpy(rng.uniform([0.2, 0.2, 0.2, -0.2], [1.8, 1.8, 1.8, 0.2], (24, 4))).float()
+    order = rng.permutation(np.array(list(itertools.permutations(range(4)))))
+    ours = augment.jitter(images.float(), *factors.T, order=order)
+    operations = (F.adjust_brightness, F.adjust_contrast, F.adjust_saturation, F.adjust_hue)
+    for view, image, row, turns in zip(ours, images, factors, order, strict=True):
+        for turn in turns:
+            image = operations[turn](image, float(row[turn]))
+        assert_same(view, image)
+
+
+@SIZES
+def test_gray_and_flip_equal_torchvision(size: int) -> None:
+    images = pictures(size, 4, size)
+    assert_same(augment.gray(images.float()), F.rgb_to_grayscale(images, num_output_channels=3))
+    assert torch.equal(augment.flip(images), F.horizontal_flip(images))
+
+
+@pytest.mark.parametrize(
+    ("size", "kernel"), [((8, 8), 3), ((32, 32), 3), ((97, 97), 9), ((224, 224), 23), ((33, 70), 33)]
+)
+def test_blur_equals_torchvision(size: tuple[int, int], kernel: int) -> None:
+    images = pictures(3, 5, max(size))[..., : size[0], : size[1]]
+    sigmas = torch.tensor([0.01, 0.1, 0.7, 2.0, 30.0])
+    ours = augment.blur(images.float(), sigmas, kernel)
+    reference = [
+        F.gaussian_blur(x, [kernel] * 2, [float(s)] * 2) for x, s in zip(images, sigmas, strict=True)
+    ]
+    assert_same(ours, torch.stack(reference))
+
+
+@pytest.mark.parametrize("source", [(8, 8), (32, 48), (97, 60), (224, 224), (1, 1), (2, 3), (33, 500)])
+@pytest.mark.parametrize("size", [(8, 8), (32, 32), (97, 97), (224, 160)])
+def test_crop_equals_torchvision(source: tuple[int, int], size: tuple[int, int]) -> None:
+    rng = np.random.default_rng(0)
+    image, uniforms, crop = picture(rng, *source), rng.random((1, 6, SLOTS)), recipe_of("crop").crop
+    assert crop is not None
+    boxes = crop_boxes(uniforms[0], np.tile(source, (6, 1)), crop)
+    tensor = torch.from_numpy(image).permute(2, 0, 1)
+    reference = torch.stack([F.resized_crop(tensor, *box, size=list(size)) for box in boxes.tolist()])
+    ours = make_views([image], uniforms, recipe_of("crop"), Preprocess(size=size), identity=False)[0]
+    assert_same(ours, reference)
+    assert_same(augment.resized_crop(tensor[None], torch.from_numpy(boxes)[None], size)[0], reference)
+
+
+@pytest.mark.parametrize("source", [(64, 64), (100, 130), (40, 200), (300, 20), (3, 500), (2, 3)])
+@pytest.mark.parametrize(("scale", "max_scale", "ratio"), [(0.08, 1.0, 0.75), (0.5, 1.0, 0.5)])
+def test_boxes_are_distributed_as_in_torchvision(
+    source: tuple[int, int], scale: float, max_scale: float, ratio: float
+) -> None:
+    n = 2000
+    uniforms = np.random.default_rng(5).random((n, SLOTS))
+    ours = crop_boxes(uniforms, np.tile(source, (n, 1)), Crop(scale=scale, max_scale=max_scale, ratio=ratio))
+    torch.manual_seed(0)
+    transform = v2.RandomResizedCrop(8, scale=(scale, max_scale), ratio=(ratio, 1 / ratio))
+    image = torch.zeros(3, *source, dtype=torch.uint8)
+    params = [transform.make_params([image]) for _ in range(n)]
+    for column, name in enumerate(("top", "left", "height", "width")):
+        reference = [p[name] for p in params]
+        assert stats.ks_2samp(ours[:, column], reference, method="asymp").pvalue > 1e-3, name
+    assert np.all(ours[:, :2] >= 0)
+    assert np.all(ours[:, 2:] >= 1)
+    assert np.all(ours[:, :2] + ours[:, 2:] <= source)
+
+
+def test_box_falls_back_to_the_centre() -> None:
+    uniforms = np.full((3, SLOTS), 0.999)
+    boxes = crop_boxes(
+        uniforms,
+        np.array([[10, 100], [100, 10], [30, 30]]),
+        Crop(scale=1.0, max_scale=1.0, ratio=0.75),
+    )
+    assert boxes.tolist() == [[0, 43, 10, 13], [43, 0, 13, 10], [0, 0, 30, 30]]
+
+
+def test_box_takes_the_first_try_that_fits() -> None:
+    uniforms = np.full((1, SLOTS), 0.5)
+    uniforms[0, Slot.CROP_AREA] = NEVER  # the whole area at ratio 4/3 is wider than the image
+    uniforms[0, Slot.CROP_RATIO : Slot.CROP_RATIO + CROP_TRIES] = NEVER
+    uniforms[0, Slot.CROP_AREA + 1] = 0.0
+    box = crop_boxes(uniforms, np.array([[100, 100]]), Crop(scale=0.12, max_scale=1.0, ratio=0.75))
+    assert box.tolist() == [[35, 30, 30, 40]]
+
+
+def test_parameters_are_distributed_as_in_torchvision(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: dict[str, Any] = {}
+    monkeypatch.setattr(augment, "jitter", lambda levels, **given: seen.update(given) or levels)
+    monkeypatch.setattr(augment, "blur", lambda levels, **given: seen.update(given) or levels)
+    monkeypatch.setattr("sslaudit.views._CPU_BLOCK", 2**30)
+    n = 4000
+    recipe = recipe_of("color(strength=1.5)+blur(max-sigma=3)")
+    make_views(
+        [np.zeros((32, 32, 3), np.uint8)],
+        np.random.default_rng(2).random((1, n, SLOTS)),
+        recipe,
+        square(32),
+        identity=False,
+    )
+    torch.manual_seed(1)
+    jitter, blur = v2.ColorJitter(1.2, 1.2, 1.2, 0.3), v2.GaussianBlur(3, (0.1, 3.0))
+    params = [jitter.make_params([]) for _ in range(n)]
+    for name in ("brightness", "contrast", "saturation", "hue"):
+        reference = [p[f"{name}_factor"] for p in params]
+        assert stats.ks_2samp(seen[name].numpy(), reference).pvalue > 1e-3, name
+    sigmas = [blur.make_params([])["sigma"][0] for _ in range(n)]
+    assert stats.ks_2samp(seen["sigma"].numpy(), sigmas).pvalue > 1e-3
+    assert seen["kernel"] == 3
+    _, counts = np.unique(seen["order"], axis=0, return_counts=True)
+    assert len(counts) == 24
+    assert stats.chisquare(counts).pvalue > 1e-3
+    assert stats.binomtest(len(seen["order"]), n, 0.8).pvalue > 1e-3
+    assert stats.binomtest(len(seen["sigma"]), n, 0.5).pvalue > 1e-3
+
+
+@pytest.mark.parametrize(
+    "source", [(8, 8), (32, 32), (100, 67), (67, 100), (300, 301), (33, 500), (2, 3), (1, 1)]
+)
+@pytest.mark.parametrize("size", [(8, 8), (32, 32), (224, 224), (225, 225), (96, 64), (50, 131)])
+@pytest.mark.parametrize(
+    ("crop", "interpolation"), [(1.0, "bilinear"), (0.875, "bicubic"), (0.9, "bilinear"), (0.95, "lanczos")]
+)
+def test_identity_view_equals_timm(
+    source: tuple[int, int], size: tuple[int, int], crop: float, interpolation: Interpolation
+) -> None:
+    image = picture(np.random.default_rng(0), *source)
+    preprocess = Preprocess(size=size, crop=crop, interpolation=interpolation)
+    transform = create_transform(
+        input_size=(3, *size), crop_pct=crop, interpolation=interpolation, is_training=False, normalize=False
+    )
+    reference = transform(Image.fromarray(image)).permute(1, 2, 0).numpy()
+    assert np.array_equal(identity_view(image, preprocess), reference)
+
+
+def test_draws_depend_on_seed_and_image_alone() -> None:
+    digests = ["a", "b", "c"]
+    all_views = draw(7, digests, 5)
+    assert all_views.shape == (3, 5, SLOTS)
+    assert all_views.dtype == np.float64
+    assert np.all((all_views >= 0) & (all_views < 1))
+    assert np.array_equal(draw(7, ["c", "a"], 5), all_views[[2, 0]])
+    assert np.array_equal(draw(7, digests, 2), all_views[:, :2])
+    assert len(np.unique(all_views)) == all_views.size
+    assert not np.isin(draw(8, digests, 5), all_views).any()
+    assert draw(7, [], 5).shape == (0, 5, SLOTS)
+
+
+def test_bank_gives_every_image_the_same_draws() -> None:
+    bank = draw(7, ["a", "b"], 4, mode="bank")
+    assert np.array_equal(bank[0], bank[1])
+    assert np.array_equal(draw(7, ["z"], 3, mode="bank")[0], bank[0, :3])
+    assert not np.array_equal(bank[0], draw(7, ["a"], 4)[0])
+
+
+def test_draws_are_those_of_version_1() -> None:
+    """Other numbers need a new ``recipes.VERSION``, or caches mix old views with new ones."""
+    first = draw(0, ["e3b0c44298fc1c14"], 2)[0, :, 0]
+    assert first.tolist() == [0.017810111950267826, 0.11668125146161823]
+    assert ORDERS[1].tolist() == [0, 1, 3, 2]
+    assert list(Slot) == [0, 10, *range(20, 32)]
+
+
+def test_draws_are_uniform() -> None:
+    u = draw(3, [str(i) for i in range(100)], 10).ravel()
+    assert stats.kstest(u, "uniform").pvalue > 1e-3
+
+
+def sample(seed: int = 0) -> list[np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return [picture(rng, *size) for size in ((40, 50), (64, 64), (200, 150), (40, 50))]
+
+
+@pytest.mark.parametrize("size", [8, 48, 130])
+def test_view_0_is_the_identity_view(size: int) -> None:
+    images, u = sample(), draw(0, list("abcd"), 3)
+    views = make_views(images, u, recipe_of("simclr"), square(size))
+    assert views.shape == (4, 3, 3, size, size)
+    assert views.dtype == torch.uint8
+    for image, view in zip(images, views[:, 0], strict=True):
+        assert np.array_equal(view.permute(1, 2, 0), identity_view(image, square(size)))
+    drawn = make_views(images, u[:, 1:], recipe_of("simclr"), square(size), identity=False)
+    assert_same(views[:, 1:].flatten(0, 1), drawn.flatten(0, 1))
+
+
+def test_none_repeats_the_identity_view() -> None:
+    views = make_views(sample(), draw(0, list("abcd"), 3), recipe_of("none"), square(32), identity=False)
+    assert torch.equal(views, views[:, :1].expand_as(views))
+    assert np.array_equal(views[2, 2].permute(1, 2, 0), identity_view(sample()[2], square(32)))
+
+
+@pytest.mark.parametrize("size", [24, 64, 130])
+def test_views_depend_on_no_other_image(size: int) -> None:
+    images, u = sample(), draw(0, list("abcd"), 6)
+    together = make_views(images, u, recipe_of("simclr"), square(size))
+    for i, image in enumerate(images):
+        alone = make_views([image], u[i : i + 1], recipe_of("simclr"), square(size))
+        difference = (alone[0].int() - together[i].int()).abs()
+        # A matrix product of another shape may round a tie the other way.
+        assert difference.max() <= 1
+        assert (difference > 0).double().mean() < 1e-3
+        fewer = make_views([image], u[i : i + 1, :3], recipe_of("simclr"), square(size))
+        assert (fewer[0].int() - alone[0, :3].int()).abs().max() <= 1
+
+
+@pytest.mark.parametrize("text", ["flip(p=0.5)", "color", "gray(p=0.5)", "blur(min-sigma=1)"])
+def test_a_view_for_which_nothing_is_drawn_is_untouched(text: str) -> None:
+    slot = {"f": Slot.FLIP, "c": Slot.COLOR, "g": Slot.GRAY, "b": Slot.BLUR}[text[0]]
+    u = draw(0, list("abcd"), 40)
+    crops = make_views(sample(), u, recipe_of("crop"), square(40), identity=False)
+    views = make_views(sample(), u, recipe_of(f"crop+{text}"), square(40), identity=False)
+    changed = (views != crops).flatten(2).any(dim=2).numpy()
+    p = 0.8 if text == "color" else 0.5
+    assert np.array_equal(changed, u[:, :, slot] < p)
+
+
+def test_the_same_crop_under_every_recipe() -> None:
+    u = draw(0, list("abcd"), 3)
+    crops = make_views(sample(), u, recipe_of("crop"), square(64))
+    u[:, :, [Slot.FLIP, Slot.COLOR, Slot.GRAY, Slot.BLUR]] = NEVER
+    assert torch.equal(make_views(sample(), u, recipe_of("simclr"), square(64)), crops)
+
+
+def test_probabilities_0_and_1_are_certain() -> None:
+    u = draw(0, list("abcd"), 3)
+    still = make_views(sample(), u, recipe_of("none"), square(40))
+    never = recipe_of("flip(p=0)+color(p=0)+gray(p=0)+blur(p=0)")
+    assert torch.equal(make_views(sample(), u, never, square(40)), still)
+    u[:] = NEVER
+    flipped = make_views(sample(), u, recipe_of("flip(p=1)"), square(40), identity=False)
+    assert torch.equal(flipped, still.flip(-1))
+
+
+def test_jitter_without_strength_changes_nothing() -> None:
+    u = draw(0, list("abcd"), 8)
+    still = make_views(sample(), u, recipe_of("none"), square(40))
+    assert torch.equal(make_views(sample(), u, recipe_of("color(strength=0,p=1)"), square(40)), still)
+
+
+def test_blur_is_left_out_below_32_px() -> None:
+    u = draw(0, list("abcd"), 4)
+    for size, same in ((31, True), (32, False)):
+        blurred = make_views(sample(), u, recipe_of("crop+blur(p=1)"), square(size), identity=False)
+        crops = make_views(sample(), u, recipe_of("crop"), square(size), identity=False)
+        assert torch.equal(blurred, crops) is same
+
+
+@pytest.mark.parametrize("size", [(1, 1), (8, 8), (33, 47), (96, 96)])
+def test_no_size_is_refused(size: tuple[int, int]) -> None:
+    rng = np.random.default_rng(0)
+    images = [picture(rng, *source) for source in ((1, 1), (2, 3), (33, 500), (500, 33), (1, 90), (7, 7))]
+    images[0].flags.writeable = False
+    images[1] = images[1][::-1, ::-1]
+    for text in ("simclr", "color(strength=2.5,p=1)+gray(p=1)+blur(p=1,kernel=1)+flip"):
+        views = make_views(images, rng.random((6, 5, SLOTS)), recipe_of(text), Preprocess(size=size))
+        assert views.shape == (6, 5, 3, *size)
+
+
+def test_numbers_must_fit_the_images() -> None:
+    for shape in ((3, 2, SLOTS), (4, 2, SLOTS - 1)):
+        with pytest.raises(ValueError, match="must be \\(4, V, 40\\)"):
+            make_views(sample(), np.zeros(shape), recipe_of("crop"), square(8))
+    assert make_views([], np.zeros((0, 2, SLOTS)), recipe_of("simclr"), square(8)).shape == (0, 2, 3, 8, 8)
+    only = make_views(sample(), np.zeros((4, 1, SLOTS)), recipe_of("simclr"), square(8))
+    assert only.shape == (4, 1, 3, 8, 8)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_gpu_makes_the_same_views() -> None:
+    u = draw(0, list("abcd"), 16)
+    for size in (24, 130):
+        cpu = make_views(sample(), u, recipe_of("simclr"), square(size)).float()
+        gpu = make_views(sample(), u, recipe_of("simclr"), square(size), device="cuda").cpu().float()
+        # Hue magnifies a difference of one grey level of the crop where colours are nearly gray.
+        assert (cpu - gpu).abs().mean() <= 0.5
