@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sslaudit.audit import evaluate as evaluate
-    from sslaudit.compare import paired_difference as paired_difference
+    from sslaudit.comparison import paired_difference as paired_difference
     from sslaudit.data import Dataset as Dataset
     from sslaudit.encoder import Encoder as Encoder
     from sslaudit.encoder import LoadAudit as LoadAudit
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sslaudit.errors import StoreError as StoreError
     from sslaudit.errors import TrainingError as TrainingError
     from sslaudit.errors import UsageError as UsageError
-    from sslaudit.extract import extract as extract
+    from sslaudit.extraction import extract as extract
     from sslaudit.hookspecs import hookimpl as hookimpl
     from sslaudit.inputs import MetricInputs as MetricInputs
     from sslaudit.loading import load_dataset as load_dataset
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "sslaudit.audit": ("evaluate",),
-    "sslaudit.compare": ("paired_difference",),
+    "sslaudit.comparison": ("paired_difference",),
     "sslaudit.data": ("Dataset",),
     "sslaudit.encoder": ("Encoder", "LoadAudit", "Preprocess"),
     "sslaudit.errors": (
@@ -69,7 +69,7 @@ _HOMES = {
         "TrainingError",
         "UsageError",
     ),
-    "sslaudit.extract": ("extract",),
+    "sslaudit.extraction": ("extract",),
     "sslaudit.hookspecs": ("hookimpl",),
     "sslaudit.inputs": ("MetricInputs",),
     "sslaudit.loading": ("load_dataset", "load_encoder"),

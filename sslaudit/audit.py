@@ -15,11 +15,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sslaudit.checks import PROBE_IMAGES, check_behaviour, check_cache, check_features, check_load
+from sslaudit.checks import (
+    PROBE_IMAGES,
+    check_behaviour,
+    check_cache,
+    check_data,
+    check_features,
+    check_load,
+)
 from sslaudit.data import Dataset, subset
 from sslaudit.encoder import Encoder, Preprocess
 from sslaudit.errors import UsageError
-from sslaudit.extract import (
+from sslaudit.extraction import (
     Extraction,
     OnProgress,
     PixelViews,
@@ -146,7 +153,7 @@ class Line:
         started, clock = datetime.now(UTC), time.perf_counter()
         how, assumed = self._extraction(encoder)
         probe = PixelViews(data, replace(how, views=1), encoder.preprocess).head(PROBE_IMAGES)
-        checks = [check_load(encoder.load), *check_behaviour(encoder, probe, how)]
+        checks = [check_load(encoder.load), check_data(data), *check_behaviour(encoder, probe, how)]
         features, cached = self._features(encoder, data, how, cache, probe)
         first = next(iter(features.values()), None)
         checks += check_features(first) if first is not None else []

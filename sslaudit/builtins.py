@@ -9,6 +9,8 @@ from sslaudit.refs import DataRef, EncoderRef
 from sslaudit.specs import DatasetScheme, EncoderScheme, MethodSpec, Option, RecipeSpec
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from sslaudit.data import Dataset
     from sslaudit.encoder import Encoder
 
@@ -97,13 +99,13 @@ def _load_untrained(ref: EncoderRef, device: str) -> "Encoder":
     return replace(encoder, ref=str(ref), facts={**encoder.facts, "weights": f"untrained, seed {seed}"})
 
 
-def _build_simclr(*args: object, **options: object) -> object:
-    from sslaudit.train import methods
+def _build_simclr(backbone: "nn.Module", dim: int, **options: float) -> object:
+    from sslaudit.train.methods import simclr
 
-    return methods.simclr(*args, **options)
+    return simclr(backbone, dim, **options)
 
 
-def _build_barlow_twins(*args: object, **options: object) -> object:
-    from sslaudit.train import methods
+def _build_barlow_twins(backbone: "nn.Module", dim: int, **options: float) -> object:
+    from sslaudit.train.methods import barlow_twins
 
-    return methods.barlow_twins(*args, **options)
+    return barlow_twins(backbone, dim, **options)

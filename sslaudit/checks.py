@@ -4,8 +4,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sslaudit.data import Dataset
 from sslaudit.encoder import Encoder, LoadAudit
-from sslaudit.extract import Extraction, embed_batch
+from sslaudit.extraction import Extraction, embed_batch
 from sslaudit.results import Check, Status
 from sslaudit.store import Features
 
@@ -22,6 +23,25 @@ def check_load(load: LoadAudit) -> Check:
     return Check(
         name="load", status="fail", message=f"only {load.matched} of {load.expected} backbone tensors loaded"
     )
+
+
+def check_data(data: Dataset) -> Check:
+    """No image has two labels, and none stands on both sides of the split."""
+    test = set(data.test.tolist())
+    seen: dict[str, tuple[int, bool]] = {}
+    torn, leaked = set(), set()
+    for i, digest in enumerate(data.digests):
+        label, held_out = -1 if data.labels is None else int(data.labels[i]), i in test
+        first_label, first_held_out = seen.setdefault(digest, (label, held_out))
+        torn |= {digest} if label != first_label else set()
+        leaked |= {digest} if held_out != first_held_out else set()
+    found = [
+        f"{len(digests)} identical images {what}"
+        for digests, what in ((torn, "have different labels"), (leaked, "stand in both train and test"))
+        if digests
+    ]
+    message = "; ".join(found) or "no image has two labels or stands in both train and test"
+    return Check(name="data", status="warn" if found else "pass", message=message)
 
 
 def check_behaviour(encoder: Encoder, images: Tensor, how: Extraction) -> list[Check]:

@@ -10,10 +10,10 @@ from pathlib import Path
 import torch
 
 from sslaudit.audit import Line, Settings
-from sslaudit.compare import paired_difference
+from sslaudit.comparison import paired_difference
 from sslaudit.data import Dataset
 from sslaudit.errors import EncoderError, TrainingError
-from sslaudit.extract import OnProgress
+from sslaudit.extraction import OnProgress
 from sslaudit.loading import load_encoder
 from sslaudit.registry import Registry
 from sslaudit.report.card import ReportCard, write_card
@@ -22,6 +22,8 @@ from sslaudit.train.loop import train
 
 METHODS = ("simclr", "barlow-twins")
 METRICS = "few-shot(k=3),nearest-centre,knn,alignment,divergence"
+RECIPE = "crop(scale=0.5)+color"
+"""Digits are chiral, so no flip; they are read by their whole shape, so no small crop."""
 LEADS = ("few-shot", "nearest-centre")
 """What the trained encoders must be ahead in, the telling one first."""
 
@@ -89,6 +91,11 @@ def _train(registry: Registry, method: str, data: Dataset, file: Path, device: s
         data,
         output=file,
         named=registry.recipes.usable(),
+        backbone="conv3",
+        size=8,
+        recipe=RECIPE,
+        epochs=60,
+        lr=3e-3,
         device=device,
     )
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from sslaudit.encoder import Encoder
 from sslaudit.errors import MetricError
-from sslaudit.extract import PixelViews
+from sslaudit.extraction import PixelViews
 from sslaudit.results import Estimate
 from sslaudit.specs import MetricSpec, OptionValue
 from sslaudit.store import Features

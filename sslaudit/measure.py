@@ -9,7 +9,7 @@ import numpy as np
 
 from sslaudit.encoder import Encoder
 from sslaudit.errors import MetricError
-from sslaudit.extract import PixelViews, Space
+from sslaudit.extraction import PixelViews, Space
 from sslaudit.inputs import Labels, MetricInputs
 from sslaudit.plan import Plan, PlannedMetric
 from sslaudit.report.card import MetricRecord

@@ -4,6 +4,7 @@ No module of an array library is imported here, so that listing plugins stays li
 imports torch inside its callables.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
@@ -35,7 +36,10 @@ class Option:
         try:
             if self.type is bool:
                 return {"true": True, "false": False, "yes": True, "no": False}[text.lower()]
-            return self.type(text)
+            value = self.type(text)
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ValueError(text)
+            return value
         except (ValueError, KeyError):
             kind = {int: "a whole number", float: "a number", bool: "true or false"}.get(self.type, "text")
             raise UsageError(f"{owner}: option {self.name}={text} is not {kind}.") from None

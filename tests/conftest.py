@@ -27,7 +27,9 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
 def run(tmp_path: Path) -> Run:
     """``run("evaluate", "x.pt")``: the program in a process of its own, in ``tmp_path``."""
 
-    def call(*args: str, env: dict[str, str] | None = None, **kwargs: object) -> subprocess.CompletedProcess[str]:
+    def call(
+        *args: str, env: dict[str, str] | None = None, **kwargs: object
+    ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "sslaudit", *args],
             capture_output=True,
@@ -51,7 +53,9 @@ def make_photos(folder: Path, *, classes: int = 3, each: int = 12, size: int = 2
         for i in range(each):
             waves = 40 * np.sin(np.arange(size) * (k + 1) * 0.6 + rng.uniform(0, 6))
             pixels = colour + waves[None, :, None] + rng.normal(0, 12, (size, size, 3))
-            Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).save(folder / f"class{k}" / f"{i:03d}.png")
+            Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).save(
+                folder / f"class{k}" / f"{i:03d}.png"
+            )
     return folder
 
 

@@ -14,9 +14,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
-from tests.conftest import ROOT, Run, make_photos
 
 from sslaudit.train.backbones import build_backbone
+from tests.conftest import ROOT, Run, make_photos
 
 SCHEMA = json.loads((ROOT / "registry" / "schema" / "report-card-1.json").read_text())
 
@@ -36,7 +36,9 @@ def evaluate(run: Run, *args: str, **kwargs: object) -> subprocess.CompletedProc
 SMALL = ("--views", "3", "--batch-size", "16")
 
 
-def test_the_card_says_what_it_must_and_validates(run: Run, photos: Path, model: Path, tmp_path: Path) -> None:
+def test_the_card_says_what_it_must_and_validates(
+    run: Run, photos: Path, model: Path, tmp_path: Path
+) -> None:
     done = evaluate(run, "file,size=32:model.pt", "--data", "photos", *SMALL)
     assert done.returncode == 0, done.stderr
     for word in ("LOADED", "HEALTHY", "ACCURACY", "kNN", "view spread", "centre overlap", "ASSUMED"):
@@ -163,10 +165,16 @@ BAD = {
     "unknown data scheme": (["model.pt", "--data", "foldr:photos"], "Did you mean 'folder'"),
     "unknown metric": (["model.pt", "--data", "photos", "--metrics", "knm"], "Did you mean 'knn'"),
     "unknown option": (["model.pt", "--data", "photos", "--metrics", "knn(j=3)"], "no option 'j'"),
-    "bad option value": (["model.pt", "--data", "photos", "--metrics", "knn(k=some)"], "k=some is not a whole"),
+    "bad option value": (
+        ["model.pt", "--data", "photos", "--metrics", "knn(k=some)"],
+        "k=some is not a whole",
+    ),
     "unknown recipe": (["model.pt", "--data", "photos", "--recipe", "simclrr"], "simclr"),
     "text file": (["notes.pt", "--data", "photos"], "is a text file"),
-    "unwritable output": (["model.pt", "--data", "photos", "--output", "notes.pt"], "cannot write to --output"),
+    "unwritable output": (
+        ["model.pt", "--data", "photos", "--output", "notes.pt"],
+        "cannot write to --output",
+    ),
     "output below a file": (["model.pt", "--data", "photos", "--output", "notes.pt/x"], "cannot write"),
     "no device": (["model.pt", "--data", "photos", "--device", "abacus"], "--device abacus"),
     "no views": (["model.pt", "--data", "photos", "--views", "0"], "--views 0"),
@@ -177,7 +185,9 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_bad_input_is_one_clear_answer(run: Run, photos: Path, model: Path, tmp_path: Path, case: str) -> None:
+def test_bad_input_is_one_clear_answer(
+    run: Run, photos: Path, model: Path, tmp_path: Path, case: str
+) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "notes.pt").write_text("these are notes\n")
     args, said = BAD[case]
@@ -209,7 +219,9 @@ def test_a_full_disk_leaves_no_half_card(tmp_path: Path, model: Path, photos: Pa
     assert not list(tmp_path.rglob("*.tmp"))
 
 
-def test_a_card_of_another_encoder_is_not_replaced(run: Run, photos: Path, model: Path, tmp_path: Path) -> None:
+def test_a_card_of_another_encoder_is_not_replaced(
+    run: Run, photos: Path, model: Path, tmp_path: Path
+) -> None:
     args = ("file,size=32:model.pt", "--data", "photos", "--metrics", "knn")
     assert evaluate(run, *args).returncode == 0
     make_photos(tmp_path / "others", seed=1)
@@ -221,7 +233,15 @@ def test_a_card_of_another_encoder_is_not_replaced(run: Run, photos: Path, model
 
 
 def test_json_on_stdout_is_strict(run: Run, photos: Path, model: Path) -> None:
-    args = ("file,size=32:model.pt", "untrained,seed=1:model.pt", "--data", "photos", "--format", "json", *SMALL)
+    args = (
+        "file,size=32:model.pt",
+        "untrained,seed=1:model.pt",
+        "--data",
+        "photos",
+        "--format",
+        "json",
+        *SMALL,
+    )
     done = evaluate(run, *args)
     assert done.returncode == 0, done.stderr
     cards = json.loads(done.stdout, parse_constant=lambda constant: pytest.fail(constant))

@@ -20,6 +20,7 @@ def metric(name):
 """
 GOOD = SPEC + "@hookimpl\ndef sslaudit_metrics():\n    return [metric('good-one')]\n"
 BROKEN = {
+    "markup": ("raise ValueError('[/x] [bold]')", "ValueError: [/x] [bold]"),
     "missing": ("import a_module_that_is_not_there", "ModuleNotFoundError: No module named 'a_module_that"),
     "syntax": ("def broken(:", "SyntaxError: "),
     "exits": ("raise SystemExit(3)", "SystemExit: 3"),

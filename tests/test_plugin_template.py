@@ -17,7 +17,16 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """``sslaudit`` in an environment that holds the two wheels and borrows only their dependencies."""
     folder = tmp_path_factory.mktemp("plugin")
     for source in (ROOT, ROOT / "examples" / "plugin-template"):
-        command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(source)]
+        command = [
+            sys.executable,
+            "-m",
+            "build",
+            "--wheel",
+            "--no-isolation",
+            "--outdir",
+            str(folder),
+            str(source),
+        ]
         subprocess.run(command, check=True, capture_output=True, timeout=120)
     venv = folder / "venv"
     subprocess.run([sys.executable, "-m", "venv", str(venv)], check=True, timeout=120)
@@ -35,7 +44,13 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def call(program: Path, cwd: Path, *args: str) -> str:
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     done = subprocess.run(
-        [str(program), *args], cwd=cwd, capture_output=True, text=True, timeout=300, env=environment, check=False
+        [str(program), *args],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env=environment,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

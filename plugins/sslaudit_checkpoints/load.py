@@ -5,8 +5,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from sslaudit.train.backbones import build_backbone
-from sslaudit.train.checkpoint import Header, is_checkpoint, read_checkpoint
 from torch import Tensor, nn
 
 from sslaudit.encoder import (
@@ -20,6 +18,8 @@ from sslaudit.encoder import (
 from sslaudit.errors import WeightsMismatch
 from sslaudit.refs import EncoderRef
 from sslaudit.specs import OptionValue, read_options
+from sslaudit.train.backbones import build_backbone
+from sslaudit.train.checkpoint import Header, is_checkpoint, read_checkpoint
 from sslaudit_checkpoints import METHODS, OPTIONS
 from sslaudit_checkpoints.architectures import Architecture, inferable, named
 from sslaudit_checkpoints.containers import StateDict, branches, select

@@ -87,12 +87,13 @@ def _match(file: Shapes, expected: Shapes, prefix: str) -> Match:
 
 
 def _prefixes(file: Shapes, expected: Shapes) -> set[str]:
-    """The prefixes under which the first expected tensor, or failing that any of them, is in the file."""
-    for anchor in expected:
-        ends = {name[: -len(anchor)] for name in file if name.endswith(anchor)}
-        if found := {prefix for prefix in ends if prefix == "" or prefix.endswith(".")}:
-            return found
-    return {""}
+    """What stands in front of a tensor deep inside the backbone, whose name alone is telling.
+
+    The first one would not do: ``conv1.weight`` is also the end of ``layer1.0.conv1.weight``.
+    """
+    anchor = next((name for name in expected if name.count(".") > 2), next(iter(expected)))
+    ends = {name[: -len(anchor)] for name in file if name.endswith(anchor)}
+    return {prefix for prefix in ends if prefix == "" or prefix.endswith(".")} or {""}
 
 
 def _dotted(prefix: str) -> str:

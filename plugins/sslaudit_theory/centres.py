@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sslaudit.encoder import unit_rows
-from sslaudit.results import Detail, Estimate, Matrix
+from sslaudit.results import Detail, Estimate
 from sslaudit.stats import bootstrap_within_classes
 
 if TYPE_CHECKING:

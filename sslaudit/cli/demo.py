@@ -47,7 +47,7 @@ def _sentences(story: "Story") -> list[str]:
         + ", ".join(difference(d.encoder, d.value, d.interval) for d in few)
         + " (paired difference of accuracy to the untrained copy, 95 % interval).",
         "With all labels kNN saturates and hides it; the nearest class centre, the classifier of Theorem 1, "
-        f"{'still tells them apart' if all(d.interval.low > 0 for d in centre) else 'does not tell them apart'}: "
+        f"{'still tells' if all(d.interval.low > 0 for d in centre) else 'does not tell'} them apart: "
         + ", ".join(difference(d.encoder, d.value, d.interval) for d in centre)
         + ".",
     ]

@@ -34,15 +34,15 @@ def plugins(
         typer.echo(json.dumps([_record(plugin) for plugin in found], indent=2))
     else:
         from rich.table import Table
+        from rich.text import Text
 
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
         for column in ("plugin", "distribution", "state", "offers"):
             table.add_column(column, no_wrap=column != "offers")
         for plugin in found:
             offers = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in _names(plugin).items())
-            table.add_row(
-                plugin.name, f"{plugin.distribution} {plugin.version}", plugin.status, plugin.reason or offers
-            )
+            cells = (plugin.name, f"{plugin.distribution} {plugin.version}", plugin.status)
+            table.add_row(*map(Text, (*cells, plugin.reason or offers)))
         _print(table)
     return int(strict and any(plugin.status in ("failed", "conflict") for plugin in found))
 
@@ -51,6 +51,7 @@ def plugins(
 def list_(kind: Annotated[Kind, typer.Argument(help="What to list.")]) -> int:
     """List the encoder schemes, metrics, data schemes, recipes or training methods."""
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
     for plugin in installed().plugins:
@@ -59,13 +60,14 @@ def list_(kind: Annotated[Kind, typer.Argument(help="What to list.")]) -> int:
                 option.name if option.default is None else f"{option.name}={option.default}"
                 for option in getattr(spec, "options", ())
             )
-            table.add_row(name_of(spec), spec.summary + (f"  ({options})" if options else ""))
+            summary = spec.summary + (f"  ({options})" if options else "")
+            table.add_row(Text(name_of(spec)), Text(summary))
     if kind is Kind.recipes:
         from sslaudit.recipes import TERMS
 
         for term in TERMS.values():
             options = ", ".join(f"{option.name}={option.default}" for option in term.options)
-            table.add_row(f"+ {term.name}", f"{term.summary}  ({options})")
+            table.add_row(Text(f"+ {term.name}"), Text(f"{term.summary}  ({options})"))
     _print(table)
     return 0
 

@@ -31,7 +31,7 @@ def train(
     """Train a reference encoder on the training images and write a checkpoint that `evaluate` reads."""
     found = registry()
     spec = found.methods.get(method)
-    from sslaudit.extract import pick_device
+    from sslaudit.extraction import pick_device
     from sslaudit.loading import load_dataset
     from sslaudit.train.loop import train as run
 

@@ -6,7 +6,7 @@ from typing import Self
 
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from sslaudit.extract import Progress as Stand
+from sslaudit.extraction import Progress as Stand
 from sslaudit.report.terminal import console
 
 _EVERY_SECONDS = 30.0

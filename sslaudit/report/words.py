@@ -54,6 +54,7 @@ def headline(card: ReportCard) -> list[tuple[str, str]]:
         lines.append((_CAPITALS.get(check.name, "FAILED"), check.message))
     if not failed:
         lines.extend(_accuracy(card))
+    lines += [("WARNING", check.message) for check in card.checks if check.status == "warn"]
     if card.data.recipe_assumed and card.data.views > 1:
         lines.append(("ASSUMED", f"recipe {card.data.recipe}: the file names none of its own"))
     for assumption in load.assumptions:

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import timm
 import torch
-from tests.conftest import Run
 from PIL import Image
 
 from sslaudit import Encoder, load_encoder
 from sslaudit.views import identity_view
+from tests.conftest import Run
 
 pytestmark = pytest.mark.network
 
@@ -72,6 +72,7 @@ def test_pretrained_is_ahead_of_untrained_on_a_real_folder(
     pretrained, untrained = json.loads(done.stdout)
     assert len(pretrained["data"]["classes"]) == 9
     ours, control = (
-        next(metric for metric in card["metrics"] if metric["name"] == "knn") for card in (pretrained, untrained)
+        next(metric for metric in card["metrics"] if metric["name"] == "knn")
+        for card in (pretrained, untrained)
     )
     assert ours["interval"]["low"] > control["interval"]["high"]

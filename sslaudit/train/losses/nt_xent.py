@@ -15,7 +15,9 @@ def nt_xent(z_a: Tensor, z_b: Tensor, *, temperature: float = 0.5) -> Tensor:
     Source: Chen et al., ICML 2020, Eq. 1.
     """
     n = z_a.shape[0]
-    z = functional.normalize(torch.cat([z_a, z_b]).to(torch.promote_types(z_a.dtype, torch.float32)), dim=1)  # 2N x D
+    z = functional.normalize(
+        torch.cat([z_a, z_b]).to(torch.promote_types(z_a.dtype, torch.float32)), dim=1
+    )  # 2N x D
     logits = z @ z.T / temperature  # 2N x 2N
     logits = logits.masked_fill(torch.eye(2 * n, dtype=torch.bool, device=z.device), float("-inf"))
     positive = torch.arange(2 * n, device=z.device).roll(n)  # the other view of each view

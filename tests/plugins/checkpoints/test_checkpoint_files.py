@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from sslaudit_checkpoints.files import read
 
 from sslaudit.errors import EncoderNotFound, UnreadableFile, UnsafeFile
+from sslaudit_checkpoints.files import read
 
 
 class Payload:

@@ -110,7 +110,9 @@ def _part(encoder: Encoder, data: Dataset, how: Extraction, block: range, decode
     rows = []
     for group, images in zip(groups, decode(data, groups), strict=True):
         flat = pixels.views(group, images).flatten(0, 1)
-        rows.append(torch.cat([embed_batch(encoder, batch, how) for batch in torch.split(flat, how.batch_size)]))
+        rows.append(
+            torch.cat([embed_batch(encoder, batch, how) for batch in torch.split(flat, how.batch_size)])
+        )
     return torch.cat(rows).view(len(block), how.views, -1).numpy()
 
 
