@@ -5,12 +5,11 @@ import shlex
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -42,18 +41,12 @@ from sslaudit.extraction import (
 )
 from sslaudit.inputs import Labels
 from sslaudit.loading import load_dataset, load_encoder
-from sslaudit.measure import Materials, Measured, measure
+from sslaudit.measure import Materials, measure
 from sslaudit.plan import Plan, make_plan
 from sslaudit.recipes import Recipe, parse_recipe
 from sslaudit.registry import Registry, installed
-from sslaudit.report.card import (
-    DataRecord,
-    EncoderRecord,
-    LoadRecord,
-    PreprocessRecord,
-    Provenance,
-    ReportCard,
-)
+from sslaudit.report.card import Provenance, ReportCard, write_card
+from sslaudit.report.records import data_record, encoder_record, identity_columns
 from sslaudit.results import Check
 from sslaudit.store import Features, default_cache, writable
 
@@ -95,24 +88,46 @@ def evaluate(
     ref: str | nn.Module | Encoder,
     data: str | Dataset,
     *,
-    preprocess: Preprocess | None = None,
+    metrics: str | Sequence[str] | None = None,
+    recipe: str = "auto",
+    views: int = 8,
+    views_mode: ViewsMode = "per-image",
+    seed: int = 0,
+    device: str = "auto",
+    precision: str = "auto",
+    batch_size: int | None = None,
+    workers: int = 0,
+    max_images: int | None = None,
+    per_class: int | None = None,
+    cache: str | Path | bool | None = None,
     output: str | Path | None = None,
-    **settings: Any,
+    preprocess: Preprocess | None = None,
 ) -> ReportCard:
     """Audit one encoder on one data set.
 
     ``ref`` is a reference (``timm:resnet18``, ``runs/simclr.pt``), a module with ``preprocess``, or
-    an ``Encoder``; ``data`` is a reference (``digits``, a folder) or a ``Dataset``. The other
-    arguments are those of ``Settings``: ``metrics``, ``recipe``, ``views``, ``seed``, ``device``,
-    ``precision``, ``batch_size``, ``workers``, ``max_images``, ``per_class``, ``cache``. With
-    ``output`` the card is also written to that folder. Raises ``SslauditError`` kinds.
+    an ``Encoder``; ``data`` is a reference (``digits``, a folder) or a ``Dataset``. ``metrics``
+    names them with their options (``"knn(k=5),alignment"``). ``recipe="auto"`` takes the recipe
+    that the checkpoint records, else ``simclr``, marked as assumed. ``cache`` is a folder, None for
+    the default one, False for none. With ``output`` the card is also written to that folder.
+    Raises ``SslauditError`` kinds.
     """
-    from sslaudit.report.card import write_card
-
-    chosen = Settings(**settings)
-    registry = installed()
-    line = Line(registry, chosen)
-    encoder = load_encoder(ref, device=line.device, preprocess=preprocess, registry=registry)
+    settings = Settings(
+        metrics=metrics,
+        recipe=recipe,
+        views=views,
+        views_mode=views_mode,
+        seed=seed,
+        device=device,
+        precision=precision,
+        batch_size=batch_size,
+        workers=workers,
+        max_images=max_images,
+        per_class=per_class,
+        cache=cache,
+    )
+    line = Line(installed(), settings)
+    encoder = load_encoder(ref, device=line.device, preprocess=preprocess, registry=line.registry)
     card = line.run(encoder, line.open(data))
     if output is not None:
         write_card(card, Path(output))
@@ -171,8 +186,8 @@ class Line:
             seed=self.settings.seed,
         )
         return ReportCard(
-            encoder=_encoder_record(encoder),
-            data=_data_record(data, how, encoder, assumed),
+            encoder=encoder_record(encoder),
+            data=data_record(data, how, encoder, assumed=assumed),
             checks=tuple(checks),
             metrics=measured.records,
             problems=tuple(measured.problems),
@@ -190,7 +205,7 @@ class Line:
                 cached_views=cached,
                 plugins={p.name: f"{p.distribution} {p.version}" for p in self.registry.plugins if p.offers},
             ),
-            samples=_samples(data, measured),
+            samples={**identity_columns(data), **measured.samples},
         )
 
     def _extraction(self, encoder: Encoder) -> tuple[Extraction, bool]:
@@ -264,47 +279,6 @@ def _labels(data: Dataset) -> Labels | None:
     if data.labels is None:
         return None
     return Labels(values=data.labels, classes=data.classes, train=data.train, test=data.test)
-
-
-def _encoder_record(encoder: Encoder) -> EncoderRecord:
-    return EncoderRecord(
-        ref=encoder.ref,
-        name=encoder.name,
-        digest=encoder.digest,
-        dim=encoder.dim,
-        parameters=encoder.parameters,
-        modality=encoder.modality,
-        preprocess=PreprocessRecord(**asdict(encoder.preprocess)),
-        facts=dict(encoder.facts),
-        load=LoadRecord(**asdict(encoder.load)),
-    )
-
-
-def _data_record(data: Dataset, how: Extraction, encoder: Encoder, assumed: bool) -> DataRecord:
-    return DataRecord(
-        ref=data.ref,
-        digest=data.digest,
-        images=len(data),
-        classes=data.classes,
-        splits={"train": len(data.train), "test": len(data.test)},
-        split_rule=data.split_rule,
-        recipe=how.recipe.key(),
-        recipe_assumed=assumed,
-        recipe_details=how.recipe.describe(encoder.preprocess.size),
-        views=how.views,
-        views_mode=how.views_mode,
-        seed=how.seed,
-        skipped=data.skipped,
-    )
-
-
-def _samples(data: Dataset, measured: Measured) -> Mapping[str, Sequence[Any]]:
-    columns: dict[str, Sequence[Any]] = {
-        "id": [name.encode("utf-8", "backslashreplace").decode() for name in data.ids]
-    }
-    if data.labels is not None:
-        columns["class"] = [data.classes[label] for label in data.labels]
-    return {**columns, **measured.samples}
 
 
 def _device_name(device: str) -> str:

@@ -20,7 +20,8 @@ from sslaudit.data import Dataset
 from sslaudit.encoder import Encoder, Preprocess
 from sslaudit.errors import UsageError
 from sslaudit.recipes import VERSION as OPERATIONS
-from sslaudit.recipes import Recipe
+from sslaudit.recipes import Recipe, parse_recipe
+from sslaudit.registry import installed
 from sslaudit.store import PART_IMAGES, Features, Parts, default_cache, key_of
 from sslaudit.views import draw, make_views
 
@@ -226,7 +227,7 @@ def extract(
     encoder: Encoder,
     dataset: Dataset,
     *,
-    recipe: Recipe,
+    recipe: str,
     views: int,
     seed: int,
     cache: Path | None = None,
@@ -234,10 +235,11 @@ def extract(
 ) -> Features:
     """Embeddings of all views, memory-mapped, (N, V, D) float32; view 0 is the identity view.
 
-    With ``cache=None`` they lie in the default cache. See ``features_of`` for every choice.
+    ``recipe`` is a name or terms. With ``cache=None`` features lie in the default cache. See
+    ``features_of`` for every choice. Raises ``RefError`` for an unknown recipe.
     """
     how = Extraction(
-        recipe=recipe,
+        recipe=parse_recipe(recipe, installed().recipes.usable()),
         views=views,
         seed=seed,
         batch_size=pick_batch_size(encoder.preprocess.size, device),

@@ -2,7 +2,11 @@
 
 import typer
 
-from sslaudit.cli import demo, evaluate, inspect, listing, train
+from sslaudit.cli.demo import demo
+from sslaudit.cli.evaluate import evaluate
+from sslaudit.cli.inspect import inspect
+from sslaudit.cli.listing import list_, plugins
+from sslaudit.cli.train import train
 
 app = typer.Typer(
     name="sslaudit",
@@ -12,12 +16,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("evaluate")(evaluate.evaluate)
-app.command("inspect")(inspect.inspect)
-app.command("train")(train.train)
-app.command("demo")(demo.demo)
-app.command("plugins")(listing.plugins)
-app.command("list")(listing.list_)
+app.command("evaluate")(evaluate)
+app.command("inspect")(inspect)
+app.command("train")(train)
+app.command("demo")(demo)
+app.command("plugins")(plugins)
+app.command("list")(list_)
 
 
 def _version(wanted: bool) -> None:

@@ -1,0 +1,126 @@
+"""Losses against naive float64 loops, closed forms, and what must not change them."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from sslaudit.train.losses import barlow_twins, nt_xent
+from sslaudit.train.losses.barlow_twins import cross_correlation
+
+
+def batch(n: int, d: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    return tuple(torch.randn(n, d, generator=generator, dtype=torch.float64).to(dtype) for _ in range(2))
+
+
+def naive_nt_xent(a: np.ndarray, b: np.ndarray, temperature: float) -> float:
+    """Double loops in float64, the largest term taken out of each sum of exponentials."""
+    z = [row / max(np.linalg.norm(row), 1e-12) for row in np.concatenate([a, b])]
+    n, total = len(a), 0.0
+    for i in range(2 * n):
+        others = [float(z[i] @ z[j]) / temperature for j in range(2 * n) if j != i]
+        top = max(others)
+        positive = float(z[i] @ z[(i + n) % (2 * n)]) / temperature
+        total += top + math.log(sum(math.exp(s - top) for s in others)) - positive
+    return total / (2 * n)
+
+
+def naive_barlow(a: np.ndarray, b: np.ndarray, lambd: float) -> float:
+    """Double loops in float64."""
+    n, d = a.shape
+    a, b = ((z - z.mean(0)) / z.std(0) for z in (a, b))
+    total = 0.0
+    for i in range(d):
+        for j in range(d):
+            c = sum(a[k, i] * b[k, j] for k in range(n)) / n
+            total += (1 - c) ** 2 if i == j else lambd * c**2
+    return total
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.5, 0.07, 0.01, 1e-3])
+@pytest.mark.parametrize("n", [1, 2, 7])
+def test_nt_xent_is_the_double_loop(n: int, temperature: float) -> None:
+    a, b = batch(n, 5, seed=n)
+    expected = naive_nt_xent(a.numpy(), b.numpy(), temperature)
+    assert float(nt_xent(a, b, temperature=temperature)) == pytest.approx(expected, rel=1e-9, abs=1e-12)
+    single = float(nt_xent(a.float(), b.float(), temperature=temperature))
+    assert single == pytest.approx(expected, rel=1e-5, abs=1e-5)
+    half = float(nt_xent(a.bfloat16(), b.bfloat16(), temperature=1.0))
+    assert half == pytest.approx(naive_nt_xent(a.numpy(), b.numpy(), 1.0), rel=1e-2, abs=1e-2)
+
+
+def test_nt_xent_closed_forms() -> None:
+    same = torch.ones(8, 4)
+    assert float(nt_xent(same, same, temperature=0.1)) == pytest.approx(math.log(15), rel=1e-6)
+    eye = torch.eye(3)  # positives at cosine 1, four negatives at 0
+    expected = math.log(math.e + 4) - 1
+    assert float(nt_xent(eye, eye, temperature=1.0)) == pytest.approx(expected, rel=1e-6)
+    assert float(nt_xent(*batch(1, 6), temperature=0.5)) == pytest.approx(0, abs=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_nt_xent_gradients_are_finite_with_a_zero_row(dtype: torch.dtype) -> None:
+    a, b = batch(4, 8, dtype=dtype)
+    a[0] = 0
+    a.requires_grad_()
+    loss = nt_xent(a, b, temperature=1e-3)
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert torch.isfinite(a.grad).all()
+
+
+@settings(max_examples=30, deadline=None)
+@given(n=st.integers(2, 9), d=st.integers(2, 6), seed=st.integers(0, 10**6), scale=st.floats(0.01, 100))
+def test_nt_xent_is_symmetric_and_blind_to_order_and_scale(n: int, d: int, seed: int, scale: float) -> None:
+    a, b = batch(n, d, seed)
+    loss = float(nt_xent(a, b))
+    order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
+    for other in (nt_xent(b, a), nt_xent(a[order], b[order]), nt_xent(a * scale, b)):
+        assert float(other) == pytest.approx(loss, rel=1e-9, abs=1e-9)
+
+
+@pytest.mark.parametrize("lambd", [0.0, 5e-3, 1.0])
+def test_barlow_twins_is_the_double_loop(lambd: float) -> None:
+    a, b = batch(11, 4, seed=3)
+    assert float(barlow_twins(a, b, lambd=lambd)) == pytest.approx(
+        naive_barlow(a.numpy(), b.numpy(), lambd), rel=1e-9
+    )
+    assert float(barlow_twins(a.float(), b.float(), lambd=lambd)) == pytest.approx(
+        naive_barlow(a.numpy(), b.numpy(), lambd), rel=1e-5
+    )
+
+
+def test_barlow_twins_closed_forms() -> None:
+    """Exactly whitened features cost nothing; a flipped feature costs (1 + 1)^2."""
+    white = torch.tensor([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]], dtype=torch.float64)
+    assert float(barlow_twins(white, white)) == pytest.approx(0, abs=1e-9)
+    flipped = white * torch.tensor([-1.0, 1.0])
+    assert float(barlow_twins(white, flipped)) == pytest.approx(4, rel=1e-9)
+    torch.testing.assert_close(torch.diagonal(cross_correlation(white, white)), torch.ones(2).double())
+
+
+@settings(max_examples=30, deadline=None)
+@given(n=st.integers(3, 9), d=st.integers(1, 5), seed=st.integers(0, 10**6), scale=st.floats(0.1, 10))
+def test_barlow_twins_is_symmetric_and_blind_to_affine_changes(
+    n: int, d: int, seed: int, scale: float
+) -> None:
+    a, b = batch(n, d, seed)
+    loss = float(barlow_twins(a, b))
+    order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
+    for other in (barlow_twins(b, a), barlow_twins(a[order], b[order]), barlow_twins(a * scale + 3, b)):
+        assert float(other) == pytest.approx(loss, rel=1e-6, abs=1e-6)
+
+
+def test_barlow_twins_survives_a_dead_dimension() -> None:
+    a, b = batch(6, 3, dtype=torch.float32)
+    a[:, 1] = 2.0
+    a.requires_grad_()
+    loss = barlow_twins(a, b)
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert torch.isfinite(a.grad).all()
