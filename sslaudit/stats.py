@@ -69,7 +69,7 @@ def bootstrap_mean(
     if equal := _all_equal(column, level):
         return equal
     means = [_counts(rng, size, len(column)) @ column for size in _batches(draws, len(column))]
-    return _percentiles(
+    return percentile_interval(
         np.concatenate(means) / len(column),
         level,
         f"percentile bootstrap over {len(column):,} images, {draws:,} resamples",
@@ -81,7 +81,8 @@ def two_way_bootstrap_mean(
 ) -> Interval:
     """Percentile interval of the mean of ``values`` (N, R), images and random draws resampled independently.
 
-    Conservative: the interaction of image and draw enters three times. With R = 1 only images are
+    Conservative in the noise of single entries, which enters three times; where few draws decide, a
+    little short like every percentile interval (93 % for 95 % at R = 20). With R = 1 only images are
     resampled. Raises ``ValueError`` for fewer than two images or values that are not finite.
     Source: Owen, Annals of Applied Statistics 2007, the pigeonhole bootstrap.
     """
@@ -95,24 +96,24 @@ def two_way_bootstrap_mean(
         ((_counts(rng, size, n) @ table) * _counts(rng, size, columns)).sum(axis=1)
         for size in _batches(draws, n + columns)
     ]
-    return _percentiles(
+    return percentile_interval(
         np.concatenate(means) / table.size,
         level,
         f"percentile bootstrap over {n:,} images and {columns:,} random draws, {draws:,} resamples",
     )
 
 
-def bootstrap_within_classes(
+def resample_within_classes(
     labels: np.ndarray,
     statistic: Callable[[np.ndarray], np.ndarray],
     rng: np.random.Generator,
     draws: int = 2000,
-    level: float = 0.95,
-) -> Interval:
-    """Percentile interval of a statistic when images are resampled within their classes.
+) -> np.ndarray:
+    """Values of a statistic when images are resampled within their classes: (draws, ...).
 
     ``statistic`` takes how often each of the N images was drawn, (B, N) for B resamples, and gives
-    (B,). Raises ``ValueError`` when no class of ``labels`` (N,) has two images.
+    (B, ...); ``percentile_interval`` makes an interval of the values. Raises ``ValueError`` when no
+    class of ``labels`` (N,) has two images.
     """
     members = [np.flatnonzero(labels == label) for label in np.unique(labels)]
     if all(len(rows) < 2 for rows in members):
@@ -123,8 +124,13 @@ def bootstrap_within_classes(
         for rows in members:
             counts[:, rows] = _counts(rng, size, len(rows))
         replicates.append(statistic(counts))
-    method = f"percentile bootstrap over images within {len(members):,} classes, {draws:,} resamples"
-    return _percentiles(np.concatenate(replicates), level, method)
+    return np.concatenate(replicates)
+
+
+def percentile_interval(replicates: np.ndarray, level: float, method: str) -> Interval:
+    """The central ``level`` of bootstrap values (draws,); ``method`` says what was resampled."""
+    low, high = np.quantile(replicates, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(low=low, high=high, level=level, method=method)
 
 
 def paired_difference(
@@ -157,11 +163,6 @@ def _counts(rng: np.random.Generator, size: int, n: int) -> np.ndarray:
     """How often each of n samples is drawn in ``size`` resamples with replacement, (size, n)."""
     drawn = rng.integers(n, size=(size, n)) + n * np.arange(size)[:, None]
     return np.bincount(drawn.ravel(), minlength=size * n).reshape(size, n)
-
-
-def _percentiles(replicates: np.ndarray, level: float, method: str) -> Interval:
-    low, high = np.quantile(replicates, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(low=low, high=high, level=level, method=method)
 
 
 def _all_equal(values: np.ndarray, level: float) -> Interval | None:

@@ -3,10 +3,11 @@
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.spatial.distance import pdist
 
 from sslaudit.encoder import unit_rows
-from sslaudit.results import Detail, Estimate
-from sslaudit.stats import bootstrap_within_classes
+from sslaudit.results import Detail, Estimate, Interval, Matrix
+from sslaudit.stats import resample_within_classes
 
 if TYPE_CHECKING:
     from sslaudit.inputs import MetricInputs
@@ -81,17 +82,16 @@ def compute(inputs: "MetricInputs") -> Estimate:
     first, second = worst_pair(overlap)
     lone = int(np.bincount(labels).min()) < 2
     can_resample = len(labels) > len(names)
-    distance = np.linalg.norm(centres[:, None] - centres[None], axis=2)
     details: dict[str, Detail] = {
         "worst_pair": f"{names[first]}-{names[second]}",
         "delta_mu": None if lone else delta_mu(features, labels, len(names)),
         "delta_mu_plug_in": delta_mu(features, labels, len(names), unbiased=False),
         "classes": len(names),
-        "min_centre_distance": distance[np.triu_indices(len(names), 1)].min(),
+        "min_centre_distance": pdist(centres).min(),
     }
     return Estimate(
         value=overlap[first, second],
-        interval=_interval(features, labels, inputs.rng()) if can_resample else None,
+        interval=overlap_interval(features, labels, inputs.rng()) if can_resample else None,
         no_interval="" if can_resample else "one image of each class only",
         bias="over",
         note=(
@@ -104,17 +104,53 @@ def compute(inputs: "MetricInputs") -> Estimate:
     )
 
 
-def _interval(features: np.ndarray, labels: np.ndarray, rng: np.random.Generator):  # type: ignore[no-untyped-def]
+def _heat_map(overlap: np.ndarray, names: list[str]) -> Matrix:
+    title = "products of class centres on the unit sphere"
+    shown = np.arange(len(names))
+    if len(names) > CLASSES_SHOWN:
+        worst = np.where(np.eye(len(names), dtype=bool), -np.inf, overlap).max(axis=1)
+        shown = np.sort(np.argsort(-worst, kind="stable")[:CLASSES_SHOWN])
+        title += f", the {CLASSES_SHOWN} classes of {len(names):,} that overlap most"
+    chosen = [names[k] for k in shown]
+    return Matrix(
+        title=title,
+        rows=chosen,
+        columns=chosen,
+        values=overlap[np.ix_(shown, shown)].tolist(),
+        value_label="mu_k . mu_l",
+    )
+
+
+def overlap_interval(
+    features: np.ndarray, labels: np.ndarray, rng: np.random.Generator, level: float = 0.95
+) -> Interval:
+    """Interval of the largest centre overlap of unit-sphere features (N, D) with labels 0..K-1.
+
+    The upper limit is the percentile of the largest resampled overlap: the truly worst pair is one
+    fixed pair, and the largest is never below it. Its lower percentile would lie too high, because
+    every resample selects anew, so that limit allows for the largest error upwards over all pairs.
+    """
     members = [np.flatnonzero(labels == k) for k in range(int(labels.max()) + 1)]
     groups = [features[rows].astype(np.float32) for rows in members]
-    own = np.eye(len(groups), dtype=bool)
+    first, second = np.triu_indices(len(groups), 1)
+    measured = centre_overlap(class_centres(features, labels, len(groups)))[first, second]
 
     def largest(counts: np.ndarray) -> np.ndarray:
-        centres = np.stack(
-            [counts[:, rows].astype(np.float32) @ group / len(rows) for rows, group in zip(members, groups)], axis=1
-        )
-        overlap = centres @ centres.transpose(0, 2, 1)
-        overlap[:, own] = -np.inf
-        return overlap.max(axis=(1, 2))
+        sums = [
+            counts[:, rows].astype(np.float32) @ group for rows, group in zip(members, groups, strict=True)
+        ]
+        centres = np.stack([total / len(rows) for total, rows in zip(sums, members, strict=True)], axis=1)
+        overlap = (centres @ centres.transpose(0, 2, 1))[:, first, second]
+        return np.stack([overlap.max(axis=1), (overlap - measured).max(axis=1)], axis=1)
 
-    return bootstrap_within_classes(labels, largest, rng, draws=RESAMPLES)
+    overlap, error = np.quantile(
+        resample_within_classes(labels, largest, rng, RESAMPLES), (1 + level) / 2, axis=0
+    )
+    value = float(measured.max())
+    return Interval(
+        low=max(-1.0, value - max(0.0, error)),
+        high=max(value, min(1.0, overlap)),
+        level=level,
+        method=f"bootstrap over images within {len(groups):,} classes, {RESAMPLES:,} resamples; "
+        "lower limit simultaneous over all pairs",
+    )

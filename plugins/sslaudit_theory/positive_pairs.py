@@ -126,7 +126,13 @@ def _curve(sup: np.ndarray) -> Curve:
     eps = np.linspace(0, float(sup.max()), 101)
     share = r_eps(sup, eps)
     band = np.minimum(1, share + dkw_halfwidth(len(sup)))
-    series = Series(name="R_eps with its 95 % upper band (DKW)", x=eps, y=share, low=share, high=band)
+    series = Series(
+        name="R_eps with its 95 % upper band (DKW)",
+        x=eps.tolist(),
+        y=share.tolist(),
+        low=share.tolist(),
+        high=band.tolist(),
+    )
     return Curve(
         title="share of images whose views are further apart than eps",
         x_label="eps",

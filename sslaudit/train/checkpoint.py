@@ -7,18 +7,20 @@
 It opens with ``torch.load(weights_only=True)``.
 """
 
+import io
 import os
-import tempfile
+import uuid
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 
-from sslaudit.encoder import Preprocess
-from sslaudit.errors import OutputError, UnreadableFile
+from sslaudit.encoder import Interpolation, Preprocess
+from sslaudit.errors import OutputError, UnreadableFile, UsageError
 
 FORMAT = 1
 
@@ -29,6 +31,7 @@ class Header:
 
     format: int = FORMAT
     method: str
+    """The method, with the options that were changed: ``simclr(temperature=0.2)``."""
     backbone: str
     """A name of ``sslaudit.train.backbones``."""
     dim: int
@@ -38,7 +41,7 @@ class Header:
     """Input size in pixels."""
     mean: list[float]
     std: list[float]
-    interpolation: str
+    interpolation: Interpolation
     crop: float
     data: str
     """The training data as the user wrote it."""
@@ -53,58 +56,85 @@ class Header:
     torch: str
 
     def preprocessing(self) -> Preprocess:
-        """How images become inputs, as in training."""
+        """How images become inputs, as in training. Raises ``UsageError`` when it cannot be meant."""
         return Preprocess(
             size=(self.size, self.size),
-            mean=(self.mean[0], self.mean[1], self.mean[2]),
-            std=(self.std[0], self.std[1], self.std[2]),
-            interpolation=self.interpolation,  # type: ignore[arg-type]
+            mean=tuple(self.mean),  # type: ignore[arg-type]
+            std=tuple(self.std),  # type: ignore[arg-type]
+            interpolation=self.interpolation,
             crop=self.crop,
             source="checkpoint header",
         )
 
 
+_HEADER = TypeAdapter(Header)
+
+
 def is_checkpoint(content: Mapping[str, Any]) -> bool:
     """Whether this was written by the trainers."""
-    return isinstance(content.get("sslaudit"), Mapping) and "backbone" in content
+    return isinstance(content.get("sslaudit"), Mapping)
 
 
 def read_checkpoint(
     content: Mapping[str, Any],
 ) -> tuple[Header, dict[str, Tensor], dict[str, Tensor] | None]:
-    """Header, backbone and projector. Raises ``UnreadableFile`` for a newer format or a broken header."""
+    """Header, backbone and projector of what ``torch.load`` returned.
+
+    Raises ``UnreadableFile`` for a newer format, a malformed header, or what holds no tensors.
+    """
     stored = dict(content["sslaudit"])
-    if stored.get("format") != FORMAT:
+    form = stored.get("format")
+    if isinstance(form, int) and form > FORMAT:
         raise UnreadableFile(
-            f"the checkpoint has format {stored.get('format')}; this sslaudit reads format {FORMAT}."
+            f"the checkpoint has format {form}, made by a newer sslaudit; this one reads format {FORMAT}."
         )
-    names = {field.name for field in fields(Header)}
-    if missing := names - stored.keys():
-        raise UnreadableFile(f"the checkpoint header lacks {', '.join(sorted(missing))}.")
-    header = Header(**{name: stored[name] for name in names})
-    return header, dict(content["backbone"]), content.get("projector")
+    try:
+        header = _HEADER.validate_python(stored)
+        header.preprocessing()
+    except ValidationError as error:
+        raise UnreadableFile(f"the checkpoint header {_first(error)}.") from None
+    except UsageError as error:
+        raise UnreadableFile(f"the checkpoint header is malformed: {error}") from None
+    projector = content.get("projector")
+    return header, _state(content, "backbone"), None if projector is None else _state(content, "projector")
+
+
+def _first(error: ValidationError) -> str:
+    found = error.errors(include_url=False)
+    if missing := sorted(str(one["loc"][-1]) for one in found if one["type"] == "missing"):
+        return f"lacks {', '.join(missing)}"
+    return f"is malformed: {'.'.join(str(part) for part in found[0]['loc'])}: {found[0]['msg']}"
+
+
+def _state(content: Mapping[str, Any], part: str) -> dict[str, Tensor]:
+    state = content.get(part)
+    if not isinstance(state, Mapping) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
+        raise UnreadableFile(f"the checkpoint has a header, but its '{part}' is no mapping of tensors.")
+    return dict(state)
 
 
 def write_checkpoint(path: Path, header: Header, backbone: nn.Module, projector: nn.Module) -> None:
     """Write the file whole or not at all. Raises ``OutputError`` when it cannot be written."""
-    content = {
-        "sslaudit": asdict(header),
-        "backbone": _on_cpu(backbone.state_dict()),
-        "projector": _on_cpu(projector.state_dict()),
-    }
+    content = io.BytesIO()  # torch.save into a real file loses the reason when the disk is full
+    torch.save(
+        {
+            "sslaudit": asdict(header),
+            "backbone": _on_cpu(backbone),
+            "projector": _on_cpu(projector),
+        },
+        content,
+    )
+    beside = path.with_name(f".{uuid.uuid4().hex}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
-            with os.fdopen(handle, "wb") as file:
-                torch.save(content, file)
-            os.chmod(name, 0o644)
-            os.replace(name, path)
+            beside.write_bytes(content.getbuffer())
+            os.replace(beside, path)
         finally:
-            Path(name).unlink(missing_ok=True)
-    except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
-        raise OutputError(f"cannot write the checkpoint '{path}': {error}.") from error
+            beside.unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot write the checkpoint '{path}': {error.strerror}.") from error
 
 
-def _on_cpu(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor.detach().cpu() for name, tensor in state.items()}
+def _on_cpu(module: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu() for name, tensor in module.state_dict().items()}

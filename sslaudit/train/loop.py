@@ -1,8 +1,9 @@
 """The training loop: batches of two views, AdamW, warm-up and cosine, one checkpoint at the end."""
 
 import math
+import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -10,11 +11,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from sslaudit.data import Dataset
 from sslaudit.encoder import Preprocess, embedding_dim
 from sslaudit.errors import OutputError, TrainingError
 from sslaudit.recipes import Recipe, parse_recipe
+from sslaudit.refs import Term
 from sslaudit.specs import MethodSpec, OptionValue, RecipeSpec
 from sslaudit.train.backbones import build_backbone
 from sslaudit.train.checkpoint import Header, write_checkpoint
@@ -24,6 +27,8 @@ from sslaudit.views import SLOTS, make_views
 WARM_UP = 0.1
 """Share of the steps in which the learning rate rises."""
 WEIGHT_DECAY = 1e-4
+COLLAPSED = 0.01
+"""A spread below this is a collapse."""
 _CACHE_BYTES = 2**30
 
 
@@ -36,8 +41,8 @@ class Epoch:
     loss: float
     """Mean over the steps."""
     spread: float
-    """Standard deviation of l2-normalised embeddings over the last batch, times sqrt(D): 1 when
-    they fill the sphere, 0 when they collapsed to a point."""
+    """Standard deviation of the l2-normalised embeddings of the last batch, root of the sum over
+    dimensions: 1 when their mean is 0, 0 when they collapsed to a point."""
     seconds: float
 
     def __str__(self) -> str:
@@ -63,35 +68,37 @@ def train(
     device: str = "cpu",
     options: Mapping[str, OptionValue] | None = None,
     on_epoch: Callable[[Epoch], None] | None = None,
+    on_message: Callable[[str], None] | None = None,
 ) -> Header:
     """Train on the training images of ``data`` and write a checkpoint to ``output``.
 
-    Labels are never read, held-out images never seen. A last batch of one image is left out.
-    Raises ``TrainingError`` when there is nothing to train or the loss is no longer finite; then no
-    file is written.
+    Labels are never read, held-out images never seen. On a CPU a seed decides all weights, and
+    global generators are left as they were. A last batch of one image is left out. Raises
+    ``TrainingError`` when there is nothing to train or the loss is no longer finite; then no file is
+    written.
     """
-    indices = data.train if len(data.train) else np.arange(len(data))
-    _check(epochs=epochs, batch_size=batch_size, images=len(indices), size=size, lr=lr, output=output)
+    batch_size = min(batch_size, max(2, len(data.train)))
+    _check(data, epochs=epochs, batch_size=batch_size, size=size, lr=lr, output=output)
     parsed = parse_recipe(recipe or spec.recipe, named)
     if parsed.identity:
         raise TrainingError(f"recipe '{parsed.text}' draws no views; two equal views teach nothing.")
     preprocess = Preprocess(size=(size, size), mean=(0.5,) * 3, std=(0.5,) * 3, source="given")
-    net = build_backbone(backbone, seed=seed)
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
+    batches = _Batches(data, parsed, preprocess, batch_size, seed, device)
+    say = on_message or (lambda message: None)
+    if batches.left_over:
+        say(f"batches of {batch_size} leave one image over, another in each epoch; it is left out.")
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        net = build_backbone(backbone)  # drawn first: the weights of build_backbone(backbone, seed=seed)
         dim = embedding_dim(net.eval(), preprocess, "cpu")
         method = spec.build(net, dim, **(options or {}))
-    if not isinstance(method, Method):
-        raise TrainingError(f"method '{spec.name}' built a {type(method).__name__}, not a Method.")
-    _run(
-        method.to(device).train(),
-        _Batches(data, indices, parsed, preprocess, min(batch_size, len(indices)), seed, device),
-        epochs,
-        lr,
-        on_epoch or (lambda epoch: None),
-    )
+        if not isinstance(method, Method):
+            raise TrainingError(f"method '{spec.name}' built a {type(method).__name__}, not a Method.")
+        last = _run(method.to(device).train(), batches, epochs, lr, on_epoch or (lambda epoch: None))
+    if last.spread < COLLAPSED:
+        say(f"the embeddings collapsed to a point (spread {last.spread:.4f}): all images look alike to it.")
     header = Header(
-        method=spec.name,
+        method=str(Term(spec.name, {name: str(value) for name, value in (options or {}).items()})),
         backbone=backbone,
         dim=dim,
         recipe=parsed.key(),
@@ -102,7 +109,7 @@ def train(
         crop=preprocess.crop,
         data=data.ref,
         data_digest=data.digest,
-        images=len(indices),
+        images=len(data.train),
         epochs=epochs,
         batch_size=batch_size,
         lr=lr,
@@ -115,43 +122,47 @@ def train(
 
 
 class _Batches:
-    """Two views of each training image in a new order every epoch."""
+    """Two views of each training image, in a new order every epoch.
+
+    Order and views depend on the seed and the number of the epoch alone.
+    """
 
     def __init__(
         self,
         data: Dataset,
-        indices: np.ndarray,
         recipe: Recipe,
         preprocess: Preprocess,
         batch_size: int,
         seed: int,
         device: str,
     ) -> None:
-        self._data, self._indices, self._recipe = data, indices, recipe
-        self.preprocess = preprocess
-        self._batch_size, self._device = batch_size, device
-        self._rng = np.random.default_rng(seed)
+        self._data, self._recipe, self._preprocess = data, recipe, preprocess
+        self._batch_size, self._seed, self._device = batch_size, seed, device
+        whole, rest = divmod(len(data.train), batch_size)
+        self.left_over = rest == 1
+        self._steps = whole + (rest > 1)
         self._images: dict[int, np.ndarray] = {}
         self._room = _CACHE_BYTES
 
     def __len__(self) -> int:
-        """Steps in an epoch; a last batch of one image is none."""
-        whole, rest = divmod(len(self._indices), self._batch_size)
-        return whole + (rest > 1)
+        """Steps in an epoch."""
+        return self._steps
 
-    def epoch(self) -> "list[np.ndarray]":
-        """The images of each batch."""
-        order = self._rng.permutation(self._indices)
-        return [order[i * self._batch_size : (i + 1) * self._batch_size] for i in range(len(self))]
-
-    def views(self, batch: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Two normalised batches (B, 3, H, W)."""
-        uniforms = self._rng.random((len(batch), 2, SLOTS))
-        images = [self._image(int(i)) for i in batch]
-        views = make_views(
-            images, uniforms, self._recipe, self.preprocess, identity=False, device=self._device
-        )
-        return self.preprocess.normalise(views[:, 0]), self.preprocess.normalise(views[:, 1])
+    def epoch(self, number: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Two normalised batches (B, 3, H, W) for each step."""
+        rng = np.random.default_rng((self._seed, number))
+        order = rng.permutation(self._data.train)
+        for step in range(len(self)):
+            batch = order[step * self._batch_size : (step + 1) * self._batch_size]
+            views = make_views(
+                [self._image(int(i)) for i in batch],
+                rng.random((len(batch), 2, SLOTS)),
+                self._recipe,
+                self._preprocess,
+                identity=False,
+                device=self._device,
+            )
+            yield self._preprocess.normalise(views[:, 0]), self._preprocess.normalise(views[:, 1])
 
     def _image(self, i: int) -> np.ndarray:
         image = self._images.get(i)
@@ -165,47 +176,47 @@ class _Batches:
 
 def _run(
     method: Method, batches: _Batches, epochs: int, lr: float, on_epoch: Callable[[Epoch], None]
-) -> None:
+) -> Epoch:
+    """All epochs; returns the last. Raises ``TrainingError`` when loss or weights are not finite."""
     optimiser = torch.optim.AdamW(method.parameters(), lr=lr, weight_decay=WEIGHT_DECAY)
     steps = epochs * len(batches)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _share(step, steps))
-    step = 0
     for number in range(1, epochs + 1):
-        clock, losses, last = time.perf_counter(), [], None
-        for batch in batches.epoch():
-            view_a, view_b = batches.views(batch)
+        clock, losses = time.perf_counter(), []
+        for view_a, view_b in batches.epoch(number):
             loss = method.loss(view_a, view_b)
-            step += 1
             if not torch.isfinite(loss):
-                raise TrainingError(
-                    f"the loss is {loss.item()} at step {step} (epoch {number}); nothing was written. "
-                    "Try a smaller --lr."
-                )
+                raise _not_finite(f"loss is {loss.item()}", schedule.last_epoch + 1, number)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
             schedule.step()
             losses.append(loss.item())
-            last = view_a
-        on_epoch(
-            Epoch(
-                number=number,
-                epochs=epochs,
-                loss=sum(losses) / len(losses),
-                spread=_spread(method, last),
-                seconds=time.perf_counter() - clock,
-            )
+        spread = _spread(method, view_a)
+        if not math.isfinite(spread):
+            raise _not_finite("embeddings are no longer finite", schedule.last_epoch, number)
+        epoch = Epoch(
+            number=number,
+            epochs=epochs,
+            loss=sum(losses) / len(losses),
+            spread=spread,
+            seconds=time.perf_counter() - clock,
         )
+        on_epoch(epoch)
+    return epoch
+
+
+def _not_finite(what: str, step: int, epoch: int) -> TrainingError:
+    where = f"at step {step} (epoch {epoch})"
+    return TrainingError(f"the {what} {where}; nothing was written. Try a smaller --lr.")
 
 
 @torch.no_grad()
-def _spread(method: Method, images: Tensor | None) -> float:
-    if images is None:
-        return 0.0
+def _spread(method: Method, images: Tensor) -> float:
     method.eval()
-    h = torch.nn.functional.normalize(method.backbone(images), dim=1)
+    h = functional.normalize(method.backbone(images), dim=1)
     method.train()
-    return float(h.std(dim=0, correction=0).square().sum().sqrt())
+    return float(h.var(dim=0, correction=0).sum().sqrt())
 
 
 def _share(step: int, steps: int) -> float:
@@ -216,17 +227,21 @@ def _share(step: int, steps: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, steps - rise)))
 
 
-def _check(*, epochs: int, batch_size: int, images: int, size: int, lr: float, output: Path) -> None:
+def _check(data: Dataset, *, epochs: int, batch_size: int, size: int, lr: float, output: Path) -> None:
     if epochs < 1:
         raise TrainingError(f"--epochs {epochs}: an encoder that was not trained is not written.")
     if batch_size < 2:
-        raise TrainingError(f"--batch-size {batch_size}: a contrast needs at least 2 images.")
-    if images < 2:
-        raise TrainingError(f"the data has {images} training image; training needs at least 2.")
-    if size < 1 or not lr > 0:
+        raise TrainingError(f"--batch-size {batch_size}: a step needs at least 2 images.")
+    if len(data.train) < 2:
+        raise TrainingError(
+            f"{data.ref} has {len(data.train)} training images of {len(data)}; training needs at least 2."
+        )
+    if size < 1 or not 0 < lr < math.inf:
         raise TrainingError(f"--size {size} and --lr {lr} must be above 0.")
     if output.is_dir():
         raise OutputError(f"--output {output} is a folder; name the file to write.")
     near = next(folder for folder in (output.parent, *output.absolute().parents) if folder.exists())
     if not near.is_dir():
         raise OutputError(f"cannot write to --output {output}: {near} is a file.")
+    if not os.access(near, os.W_OK | os.X_OK):
+        raise OutputError(f"cannot write to --output {output}: no permission to write in {near}.")

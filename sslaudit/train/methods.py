@@ -4,34 +4,58 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
+from sslaudit.errors import UsageError
 from sslaudit.train.heads import barlow_twins_projector, simclr_projector
 from sslaudit.train.losses import barlow_twins as barlow_twins_loss
 from sslaudit.train.losses import nt_xent
 
 
 class Method(nn.Module):
-    """What the loop trains: ``loss(view_a, view_b)`` of two batches (B, 3, H, W)."""
+    """What the loop trains. A method of yours subclasses this and defines ``loss``."""
+
+    def __init__(self, backbone: nn.Module, projector: nn.Module) -> None:
+        super().__init__()
+        self.backbone = backbone
+        """Images (B, 3, H, W) to embeddings h (B, D): what is evaluated."""
+        self.projector = projector
+        """Embeddings to projections z (B, P): what only the loss sees."""
+
+    def loss(self, view_a: Tensor, view_b: Tensor) -> Tensor:
+        """The scalar loss of one step; row i of both batches (B, 3, H, W) is a view of image i."""
+        raise NotImplementedError
+
+
+class TwoProjections(Method):
+    """A method whose loss compares the projections of the two views."""
 
     def __init__(
         self, backbone: nn.Module, projector: nn.Module, criterion: Callable[[Tensor, Tensor], Tensor]
     ) -> None:
-        super().__init__()
-        self.backbone = backbone
-        self.projector = projector
+        super().__init__(backbone, projector)
         self.criterion = criterion
 
     def loss(self, view_a: Tensor, view_b: Tensor) -> Tensor:
-        """The loss of one step, a scalar."""
+        """``criterion`` of z_a and z_b, (B, P) each."""
         # One pass over each view, as in the papers: batch norm sees one view at a time.
         z_a, z_b = (self.projector(self.backbone(view)) for view in (view_a, view_b))
         return self.criterion(z_a, z_b)
 
 
-def simclr(backbone: nn.Module, dim: int, *, temperature: float = 0.5) -> Method:
-    """SimCLR. Source: Chen et al., ICML 2020, Sec. 2.1 and Eq. 1."""
-    return Method(backbone, simclr_projector(dim), lambda a, b: nt_xent(a, b, temperature=temperature))
+def simclr(
+    backbone: nn.Module, dim: int, *, temperature: float = 0.5, hidden: int | None = None, out: int = 128
+) -> Method:
+    """SimCLR. Raises ``UsageError``. Source: Chen et al., ICML 2020, Sec. 2.1 and Eq. 1."""
+    if not temperature > 0:
+        raise UsageError(f"simclr: option temperature={temperature} must be above 0.")
+    projector = simclr_projector(dim, hidden=hidden, out=out)
+    return TwoProjections(backbone, projector, lambda a, b: nt_xent(a, b, temperature=temperature))
 
 
-def barlow_twins(backbone: nn.Module, dim: int, *, lambd: float = 5e-3) -> Method:
-    """Barlow Twins. Source: Zbontar et al., ICML 2021, Sec. 2.1 and Eq. 1."""
-    return Method(backbone, barlow_twins_projector(dim), lambda a, b: barlow_twins_loss(a, b, lambd=lambd))
+def barlow_twins(
+    backbone: nn.Module, dim: int, *, lambd: float = 5e-3, hidden: int | None = None, out: int | None = None
+) -> Method:
+    """Barlow Twins. Raises ``UsageError``. Source: Zbontar et al., ICML 2021, Sec. 2 and Eq. 1."""
+    if not lambd >= 0:
+        raise UsageError(f"barlow-twins: option lambd={lambd} must not be below 0.")
+    projector = barlow_twins_projector(dim, hidden=hidden, out=out)
+    return TwoProjections(backbone, projector, lambda a, b: barlow_twins_loss(a, b, lambd=lambd))

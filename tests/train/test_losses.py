@@ -55,23 +55,54 @@ def test_nt_xent_is_the_double_loop(n: int, temperature: float) -> None:
 
 
 def test_nt_xent_closed_forms() -> None:
-    same = torch.ones(8, 4)
-    assert float(nt_xent(same, same, temperature=0.1)) == pytest.approx(math.log(15), rel=1e-6)
+    same = torch.ones(8, 10)
+    assert float(nt_xent(same, same, temperature=0.07)) == pytest.approx(math.log(15), rel=1e-6)
     eye = torch.eye(3)  # positives at cosine 1, four negatives at 0
     expected = math.log(math.e + 4) - 1
     assert float(nt_xent(eye, eye, temperature=1.0)) == pytest.approx(expected, rel=1e-6)
     assert float(nt_xent(*batch(1, 6), temperature=0.5)) == pytest.approx(0, abs=1e-12)
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_nt_xent_gradients_are_finite_with_a_zero_row(dtype: torch.dtype) -> None:
+def test_nt_xent_of_orthonormal_pairs_at_the_default_temperature() -> None:
+    eye = torch.eye(4)  # positives at cosine 1, six negatives at 0
+    assert float(nt_xent(eye, eye)) == pytest.approx(math.log(1 + 6 * math.exp(-2)), rel=1e-6)
+
+
+def test_nt_xent_normalises_rows_of_any_length() -> None:
+    a, b = batch(6, 8, seed=4, dtype=torch.float32)
+    expected = naive_nt_xent(a.double().numpy(), b.double().numpy(), 0.5)
+    assert float(nt_xent(a * 100, b * 0.01)) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_losses_in_half_precision_and_under_autocast(dtype: torch.dtype) -> None:
+    a, b = batch(16, 8, seed=5, dtype=torch.float32)
+    for loss in (nt_xent, barlow_twins):
+        full = float(loss(a, b))
+        assert float(loss(a.to(dtype), b.to(dtype))) == pytest.approx(full, rel=1e-2)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            assert float(loss(a, b)) == full
+
+
+def test_losses_have_the_gradients_of_their_values() -> None:
+    a, b = (z.requires_grad_() for z in batch(5, 3, seed=6))
+    assert torch.autograd.gradcheck(lambda x, y: nt_xent(x, y, temperature=0.3), (a, b))
+    assert torch.autograd.gradcheck(lambda x, y: barlow_twins(x, y, lambd=0.1), (a, b))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+def test_nt_xent_with_a_zero_row(dtype: torch.dtype) -> None:
+    """The zero row has cosine 0 with everything, and its gradient is no larger than that of a unit row."""
     a, b = batch(4, 8, dtype=dtype)
     a[0] = 0
     a.requires_grad_()
-    loss = nt_xent(a, b, temperature=1e-3)
+    temperature = 1e-3
+    loss = nt_xent(a, b, temperature=temperature)
     loss.backward()
-    assert torch.isfinite(loss)
+    expected = naive_nt_xent(a.detach().double().numpy(), b.double().numpy(), temperature)
+    assert loss.item() == pytest.approx(expected, rel=1e-2 if dtype is torch.bfloat16 else 1e-5)
     assert torch.isfinite(a.grad).all()
+    assert 0 < a.grad[0].norm() <= 4 / temperature
 
 
 @settings(max_examples=30, deadline=None)
@@ -97,30 +128,43 @@ def test_barlow_twins_is_the_double_loop(lambd: float) -> None:
 
 def test_barlow_twins_closed_forms() -> None:
     """Exactly whitened features cost nothing; a flipped feature costs (1 + 1)^2."""
-    white = torch.tensor([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]], dtype=torch.float64)
-    assert float(barlow_twins(white, white)) == pytest.approx(0, abs=1e-9)
-    flipped = white * torch.tensor([-1.0, 1.0])
-    assert float(barlow_twins(white, flipped)) == pytest.approx(4, rel=1e-9)
-    torch.testing.assert_close(torch.diagonal(cross_correlation(white, white)), torch.ones(2).double())
+    rows = [[1.0, 1.0, 1.0], [1.0, -1.0, -1.0], [-1.0, 1.0, -1.0], [-1.0, -1.0, 1.0]]
+    white = torch.tensor(rows, dtype=torch.float64)
+    assert float(barlow_twins(white, white, lambd=5e-3)) == pytest.approx(0, abs=1e-12)
+    flipped = white * torch.tensor([-1.0, 1.0, 1.0])
+    assert float(barlow_twins(white, flipped, lambd=5e-3)) == pytest.approx(4, rel=1e-12)
+
+
+def test_cross_correlation_of_aligned_views_has_ones_on_the_diagonal() -> None:
+    """With the unbiased variance it would be (N - 1) / N = 0.75."""
+    z, _ = batch(4, 3)
+    torch.testing.assert_close(torch.diagonal(cross_correlation(z, z)), torch.ones(3, dtype=z.dtype))
 
 
 @settings(max_examples=30, deadline=None)
-@given(n=st.integers(3, 9), d=st.integers(1, 5), seed=st.integers(0, 10**6), scale=st.floats(0.1, 10))
+@given(n=st.integers(3, 9), d=st.integers(1, 5), seed=st.integers(0, 10**6), scale=st.floats(1e-6, 1e6))
 def test_barlow_twins_is_symmetric_and_blind_to_affine_changes(
     n: int, d: int, seed: int, scale: float
 ) -> None:
     a, b = batch(n, d, seed)
     loss = float(barlow_twins(a, b))
     order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
-    for other in (barlow_twins(b, a), barlow_twins(a[order], b[order]), barlow_twins(a * scale + 3, b)):
+    for other in (barlow_twins(b, a), barlow_twins(a[order], b[order]), barlow_twins((a + 3) * scale, b)):
         assert float(other) == pytest.approx(loss, rel=1e-6, abs=1e-6)
 
 
-def test_barlow_twins_survives_a_dead_dimension() -> None:
-    a, b = batch(6, 3, dtype=torch.float32)
-    a[:, 1] = 2.0
+@pytest.mark.parametrize("constant", [0.0, 2.0, 0.1, 1e-8, 12345.678])
+def test_barlow_twins_gives_a_dead_dimension_correlation_0(constant: float) -> None:
+    """Also where the mean of equal numbers is off by a rounding, which must not be scaled up to 1."""
+    a, b = batch(7, 3, dtype=torch.float32)
+    a[:, 1] = b[:, 1] = constant
+    c = cross_correlation(a, b)
+    assert c[1].tolist() == c[:, 1].tolist() == [0, 0, 0]
     a.requires_grad_()
-    loss = barlow_twins(a, b)
-    loss.backward()
-    assert torch.isfinite(loss)
+    barlow_twins(a, b).backward()
     assert torch.isfinite(a.grad).all()
+    assert a.grad[:, 1].tolist() == [0] * 7
+
+
+def test_barlow_twins_of_one_image_has_no_correlation() -> None:
+    assert float(barlow_twins(*batch(1, 5))) == 5

@@ -9,16 +9,18 @@ def nt_xent(z_a: Tensor, z_b: Tensor, *, temperature: float = 0.5) -> Tensor:
     """Mean over the 2N views of -log softmax of the positive among the 2N - 1 other views.
 
     ``z_a`` and ``z_b`` are (N, D), row i of both from one image; rows are l2-normalised here, and a
-    zero row keeps cosine 0 with everything. N = 1 has no negatives and gives 0. Computed in
-    float32 at least, with log-sum-exp, so that small temperatures stay finite.
+    zero row keeps cosine 0 with everything. N = 1 has no negatives and gives 0. Computed in float32
+    at least, also under autocast, and by log-sum-exp, so that small temperatures stay finite.
 
     Source: Chen et al., ICML 2020, Eq. 1.
     """
     n = z_a.shape[0]
-    z = functional.normalize(
-        torch.cat([z_a, z_b]).to(torch.promote_types(z_a.dtype, torch.float32)), dim=1
-    )  # 2N x D
-    logits = z @ z.T / temperature  # 2N x 2N
-    logits = logits.masked_fill(torch.eye(2 * n, dtype=torch.bool, device=z.device), float("-inf"))
-    positive = torch.arange(2 * n, device=z.device).roll(n)  # the other view of each view
-    return functional.cross_entropy(logits, positive)
+    with torch.autocast(z_a.device.type, enabled=False):
+        z = torch.cat([z_a, z_b])  # 2N x D
+        z = z.to(torch.promote_types(z.dtype, torch.float32))
+        norm = z.norm(dim=1, keepdim=True)
+        z = z / norm.where(norm > 0, 1.0)  # a floor of 1e-12 would give a zero row gradients of 1e12
+        itself = torch.eye(2 * n, dtype=torch.bool, device=z.device)
+        logits = (z @ z.T / temperature).masked_fill(itself, float("-inf"))  # 2N x 2N
+        positive = torch.arange(2 * n, device=z.device).roll(n)  # the other view of each view
+        return functional.cross_entropy(logits, positive)
