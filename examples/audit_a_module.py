@@ -1,6 +1,6 @@
 """Audit a module of yours from Python: raw pixels of the embedded digits, as the floor of every encoder.
 
-    python examples/audit_a_module.py
+python examples/audit_a_module.py
 """
 
 from torch import nn

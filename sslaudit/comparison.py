@@ -34,7 +34,10 @@ def paired_difference(
             raise CardError(
                 f"the card of {card.encoder.ref} has no column '{name}' (samples.parquet is missing?)."
             )
-    return stats.paired_difference(_rows(a, name), _rows(b, name), np.random.default_rng(seed))
+    try:
+        return stats.paired_difference(_rows(a, name), _rows(b, name), np.random.default_rng(seed))
+    except ValueError as error:
+        raise CardError(f"the cards cannot be compared on '{term}': {error}.") from None
 
 
 def _rows(card: ReportCard, name: str) -> np.ndarray:

@@ -22,7 +22,7 @@ from sslaudit.train.loop import train
 
 METHODS = ("simclr", "barlow-twins")
 METRICS = "few-shot(k=3),nearest-centre,knn,alignment,divergence"
-RECIPE = "crop(scale=0.5)+color"
+RECIPE = "crop(scale=0.6)+color"
 """Digits are chiral, so no flip; they are read by their whole shape, so no small crop."""
 LEADS = ("few-shot", "nearest-centre")
 """What the trained encoders must be ahead in, the telling one first."""
@@ -62,8 +62,8 @@ def run(
     files = {method: output / f"{method}.pt" for method in METHODS}
     for method, file in files.items():
         say(f"training {method} on {len(data.train):,} digits, labels unseen ...")
-        _train(registry, method, data, file, line.device)
-    refs = {**{method: str(file) for method, file in files.items()}}
+        _train(registry, method, data, file, line.device, say)
+    refs = {method: str(file) for method, file in files.items()}
     refs["untrained"] = f"untrained:{files['simclr']}"
     say("auditing both and their untrained copy on the held-out digits ...")
     cards = []
@@ -85,7 +85,9 @@ def run(
     )
 
 
-def _train(registry: Registry, method: str, data: Dataset, file: Path, device: str) -> None:
+def _train(
+    registry: Registry, method: str, data: Dataset, file: Path, device: str, say: Callable[[str], None]
+) -> None:
     train(
         registry.methods.get(method),
         data,
@@ -95,8 +97,10 @@ def _train(registry: Registry, method: str, data: Dataset, file: Path, device: s
         size=8,
         recipe=RECIPE,
         epochs=60,
+        batch_size=128,
         lr=3e-3,
         device=device,
+        on_message=say,
     )
 
 

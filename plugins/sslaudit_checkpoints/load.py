@@ -66,8 +66,8 @@ def load(ref: EncoderRef, device: str) -> Encoder:
 def untrained(ref: EncoderRef, seed: int, device: str) -> Encoder:
     """The architecture of the file with fresh weights drawn from ``seed``."""
     plan = _plan(ref)
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
         model = plan.build()
     tensors = len(model.state_dict())
     return _encoder(ref, plan, model, LoadAudit(matched=tensors, expected=tensors), device)

@@ -17,8 +17,8 @@ def load(ref: EncoderRef, device: str) -> Encoder:
 
 def untrained(ref: EncoderRef, seed: int, device: str) -> Encoder:
     """The same architecture with fresh weights drawn from ``seed``; nothing is fetched."""
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
         model = build(ref.locator, pretrained=False, **_options(ref))
     return _encoder(ref, model, device)
 

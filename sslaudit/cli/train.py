@@ -6,6 +6,8 @@ from typing import Annotated
 import typer
 
 from sslaudit.cli.guard import complain, guarded, registry
+from sslaudit.refs import Term
+from sslaudit.specs import read_options
 
 
 @guarded
@@ -21,8 +23,9 @@ def train(
     epochs: Annotated[int, typer.Option(help="Passes over the training images.")] = 100,
     batch_size: Annotated[int, typer.Option(help="Images in a step; each gives two views.")] = 256,
     recipe: Annotated[
-        str, typer.Option(help="Augmentation: a name, or terms such as crop+color(strength=0.5).")
-    ] = "simclr",
+        str | None,
+        typer.Option(help="Augmentation: a name, or terms such as crop+flip; else the method's own."),
+    ] = None,
     size: Annotated[int, typer.Option(help="Input size in pixels.")] = 32,
     lr: Annotated[float, typer.Option(help="Peak learning rate.")] = 1e-3,
     seed: Annotated[int, typer.Option(help="Seed of weights, batches and views.")] = 0,
@@ -30,7 +33,9 @@ def train(
 ) -> int:
     """Train a reference encoder on the training images and write a checkpoint that `evaluate` reads."""
     found = registry()
-    spec = found.methods.get(method)
+    term = Term.parse(method)
+    spec = found.methods.get(term.name)
+    options = read_options(term.options, spec.options, f"method '{spec.name}'")
     from sslaudit.extraction import pick_device
     from sslaudit.loading import load_dataset
     from sslaudit.train.loop import train as run
@@ -48,6 +53,10 @@ def train(
         lr=lr,
         seed=seed,
         device=pick_device(device),
+        options={
+            name: value for name, value in options.items() if name in term.options and value is not None
+        },
+        on_message=complain,
         on_epoch=lambda epoch: complain(str(epoch)),
     )
     typer.echo(f"wrote {output}; next: sslaudit evaluate {output} --data {data}")
