@@ -2,7 +2,7 @@
 the named recipes, the reference trainers, and the untrained control of any encoder."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sslaudit.hookspecs import hookimpl
 from sslaudit.refs import DataRef, EncoderRef
@@ -99,13 +99,13 @@ def _load_untrained(ref: EncoderRef, device: str) -> "Encoder":
     return replace(encoder, ref=str(ref), facts={**encoder.facts, "weights": f"untrained, seed {seed}"})
 
 
-def _build_simclr(backbone: "nn.Module", dim: int, **options: float) -> object:
+def _build_simclr(backbone: "nn.Module", dim: int, **options: Any) -> object:
     from sslaudit.train.methods import simclr
 
     return simclr(backbone, dim, **options)
 
 
-def _build_barlow_twins(backbone: "nn.Module", dim: int, **options: float) -> object:
+def _build_barlow_twins(backbone: "nn.Module", dim: int, **options: Any) -> object:
     from sslaudit.train.methods import barlow_twins
 
     return barlow_twins(backbone, dim, **options)

@@ -140,7 +140,7 @@ def _record(
         version=spec.version,
         plugin=metric.plugin,
         source=spec.source,
-        summary=spec.summary,
+        summary=metric.label,
         group=spec.group,
         options=dict(metric.options),
         value=estimate.value,

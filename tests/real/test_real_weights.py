@@ -60,19 +60,12 @@ def test_embeddings_and_predictions_are_those_of_timm(
     assert right >= 18
 
 
-def test_pretrained_is_ahead_of_untrained_on_a_real_folder(
-    run: Run, emoji: Path, lite0: Path, tmp_path: Path
-) -> None:
+def test_pretrained_is_ahead_of_untrained_on_a_real_folder(run: Run, emoji: Path, lite0: Path) -> None:
     ref = f"file,arch=timm:tf_efficientnet_lite0:{lite0}"
-    done = run(
-        "evaluate", ref, f"untrained:{ref}", "--data", str(emoji), "--per-class", "60", "--metrics", "knn,few-shot",
-        "--format", "json",
-    )  # fmt: skip
+    choices = ("--per-class", "30", "--metrics", "knn", "--format", "json")
+    done = run("evaluate", ref, f"untrained:{ref}", "--data", str(emoji), *choices)
     assert done.returncode == 0, done.stderr
     pretrained, untrained = json.loads(done.stdout)
     assert len(pretrained["data"]["classes"]) == 9
-    ours, control = (
-        next(metric for metric in card["metrics"] if metric["name"] == "knn")
-        for card in (pretrained, untrained)
-    )
-    assert ours["interval"]["low"] > control["interval"]["high"]
+    ours, control = (card["metrics"][0]["interval"] for card in (pretrained, untrained))
+    assert ours["low"] > control["high"]

@@ -113,7 +113,7 @@ def test_the_tensors_win_over_a_stated_architecture(tmp_path: Path) -> None:
     state = torchvision.models.resnet34(weights=None).state_dict()
     path = save(tmp_path / "m.pth", state)
     assert load_encoder(path).name == "resnet34"
-    with pytest.raises(WeightsMismatch, match="too many: layer1.2"):
+    with pytest.raises(WeightsMismatch, match=r"too many: layer1\.2"):
         load_encoder(f"file,arch=resnet18:{path}")
 
 

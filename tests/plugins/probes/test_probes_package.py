@@ -52,7 +52,7 @@ def test_the_specs() -> None:
     assert [spec.summary for spec in specs.values()] == [
         "nearest class centre",
         "kNN",
-        "1-NN, k labels a class",
+        "1-NN, {k} labels a class",
     ]
     for spec in specs.values():
         assert (spec.direction, spec.unit, spec.range, spec.group) == (
