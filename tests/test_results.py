@@ -23,7 +23,7 @@ NOT_FINITE = [
 NO_NUMBER = [None, "abc", [1.0], {}, 1j, np.array([1.0, 2.0]), object()]
 
 
-@pytest.mark.parametrize("value", NOT_FINITE + NO_NUMBER, ids=repr)
+@pytest.mark.parametrize("value", NOT_FINITE + NO_NUMBER, ids=lambda value: repr(value)[:15])
 def test_what_is_no_finite_number_is_refused_by_name(value: Any) -> None:
     with pytest.raises(MetricError, match="the width"):
         finite(value, "the width")
