@@ -13,7 +13,8 @@ from sslaudit import Encoder, load_encoder
 from sslaudit.views import identity_view
 from tests.conftest import Run
 
-pytestmark = pytest.mark.network
+# One group: a single process fetches what all need.
+pytestmark = [pytest.mark.network, pytest.mark.xdist_group("network")]
 
 
 @pytest.fixture(scope="module")
