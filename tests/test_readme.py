@@ -18,7 +18,7 @@ COMMANDS = [
 
 
 def test_every_command_runs(run: Run, tmp_path: Path) -> None:
-    make_photos(tmp_path / "photos", each=20)
+    make_photos(tmp_path / "photos", each=8)
     torch.save(build_backbone("resnet18", seed=0).state_dict(), tmp_path / "model.pt")
     assert len(COMMANDS) >= 9
     for command in COMMANDS:
@@ -43,8 +43,8 @@ def test_the_two_make_commands_set_up_and_do_their_job(target: str, tmp_path: Pa
 def test_the_demo_tells_its_story(run: Run, tmp_path: Path) -> None:
     done = run("demo", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "both trained encoders beat their untrained copy" in done.stdout
+    assert "both trained encoders beat their untrained copy" in " ".join(done.stdout.split())
     assert "still tells them apart" in " ".join(done.stdout.split())
-    assert "17 of 18 tensors match" in done.stdout
+    assert "matched 17 of 18 tensors" in done.stdout
     for name in ("simclr", "barlow-twins", "untrained"):
         assert (tmp_path / "reports" / "demo" / name / "card.json").is_file()

@@ -15,7 +15,7 @@ from sslaudit.encoder import (
     embedding_dim,
     module_digest,
 )
-from sslaudit.errors import WeightsMismatch
+from sslaudit.errors import UnreadableFile, WeightsMismatch
 from sslaudit.refs import EncoderRef
 from sslaudit.specs import OptionValue, read_options
 from sslaudit.train.backbones import build_backbone
@@ -100,27 +100,28 @@ def _encoder(ref: EncoderRef, plan: _Plan, model: nn.Module, audit: LoadAudit, d
 def _plan(ref: EncoderRef) -> _Plan:
     content = read(ref.locator)
     if is_checkpoint(content):
-        return _own(content)
+        return _own(ref, content)
     options = _options(ref)
     parts = select(branches(content), _text(options["key"]), ref.locator)
     candidates = named(str(options["arch"])) if options["arch"] else inferable()
     fits, best = _fits(parts, candidates, _text(options["prefix"]))
     if not fits:
-        raise _mismatch(ref, *best) if best else WeightsMismatch(f"'{ref.locator}' holds no tensors by name.")
+        raise _unmatched(ref, best)
     if len(fits) > 1:
         raise _ambiguous(ref, fits)
     return fits[0]
 
 
-def _own(content: Any) -> _Plan:
+def _own(ref: EncoderRef, content: Any) -> _Plan:
     """The plan of a checkpoint of sslaudit's own trainers: its header says everything."""
-    header, backbone, projector = read_checkpoint(content)
+    try:
+        header, backbone, projector = read_checkpoint(content)
+    except UnreadableFile as error:
+        raise UnreadableFile(f"'{ref.locator}': {error}") from None
     shapes = {name: tensor.shape for name, tensor in build_backbone(header.backbone).state_dict().items()}
     match = match_all({name: tensor.shape for name, tensor in backbone.items()}, shapes, prefix="")[0]
     if not match.complete:
-        raise WeightsMismatch(
-            f"the header says {header.backbone}, but {len(match.matched)} of {match.expected} tensors match."
-        )
+        raise _mismatch(ref, f"{header.backbone}, which the header names", match)
     ignored = tuple(f"projector.{name}" for name in projector or ())
     return _Plan(
         build=lambda: build_backbone(header.backbone),
@@ -179,11 +180,20 @@ def _share(match: Match) -> tuple[float, int]:
     return len(match.matched) / match.expected, -match.expected
 
 
-def _mismatch(ref: EncoderRef, architecture: Architecture, match: Match) -> WeightsMismatch:
-    lines = [f"the weights of '{ref.locator}' did not load: matched {len(match.matched)} of {match.expected}"]
-    lines[0] += f" tensors of {architecture.name}" + (
-        f" after removing '{match.prefix}'." if match.prefix else "."
-    )
+def _unmatched(ref: EncoderRef, best: tuple[Architecture, Match] | None) -> WeightsMismatch:
+    if best is None:
+        return WeightsMismatch(f"'{ref.locator}' holds no tensors by name.")
+    error = _mismatch(ref, best[0].name, best[1])
+    hint = f"Name the architecture or the prefix: file,arch=timm:NAME,prefix=encoder:{ref.locator}"
+    return WeightsMismatch(f"{error}\n{hint}")
+
+
+def _mismatch(ref: EncoderRef, name: str, match: Match) -> WeightsMismatch:
+    lines = [
+        f"the weights of '{ref.locator}' did not load: "
+        f"matched {len(match.matched)} of {match.expected} tensors of {name}"
+        + (f" after removing '{match.prefix}'." if match.prefix else ".")
+    ]
     parts = (
         ("missing", match.missing),
         ("other shape", match.reshaped),
@@ -194,7 +204,6 @@ def _mismatch(ref: EncoderRef, architecture: Architecture, match: Match) -> Weig
         if names:
             more = f" and {len(names) - 3} more" if len(names) > 3 else ""
             lines.append(f"  {what}: {', '.join(names[:3])}{more}")
-    lines.append(f"Name the architecture or the prefix: file,arch=timm:NAME,prefix=encoder:{ref.locator}")
     return WeightsMismatch("\n".join(lines))
 
 

@@ -37,23 +37,23 @@ def demo(
 
 
 def _sentences(story: "Story") -> list[str]:
-    """What the cards show, in two sentences made from the measured intervals."""
-    from sslaudit.report.terminal import difference
+    """What the cards show, in two sentences made from what was measured."""
+    from sslaudit.report.words import number
 
-    few = [d for d in story.differences if d.term == "few-shot"]
-    centre = [d for d in story.differences if d.term == "nearest-centre"]
+    few, centre = (_against_untrained(story, term) for term in ("few-shot", "nearest-centre"))
+    knn = ", ".join(number(card.metric("knn").value or 0.0) for card in story.cards)
     return [
-        f"With three labels a class, {_verdict([d.interval.low for d in few])}: "
-        + ", ".join(difference(d.encoder, d.value, d.interval) for d in few)
-        + " (paired difference of accuracy to the untrained copy, 95 % interval).",
-        "With all labels kNN saturates and hides it; the nearest class centre, the classifier of Theorem 1, "
-        f"{'still tells' if all(d.interval.low > 0 for d in centre) else 'does not tell'} them apart: "
-        + ", ".join(difference(d.encoder, d.value, d.interval) for d in centre)
-        + ".",
+        f"With three labels a class, {'both' if few[1] else 'not all'} trained encoders beat their "
+        f"untrained copy: {few[0]} (paired difference of accuracy, 95 % interval).",
+        f"With all labels kNN says less ({knn}); the nearest class centre, the classifier of Theorem 1, "
+        f"{'still tells' if centre[1] else 'does not tell'} them apart: {centre[0]}.",
     ]
 
 
-def _verdict(lows: list[float]) -> str:
-    if all(low > 0 for low in lows):
-        return "both trained encoders beat their untrained copy"
-    return "not every trained encoder beats its untrained copy"
+def _against_untrained(story: "Story", term: str) -> tuple[str, bool]:
+    """The differences in words, and whether all intervals lie above 0."""
+    from sslaudit.report.terminal import difference
+
+    found = [d for d in story.differences if d.term == term]
+    words = ", ".join(difference(d.encoder, d.value, d.interval) for d in found)
+    return words, all(d.interval.low > 0 for d in found)

@@ -33,7 +33,7 @@ def folders(output: Path, refs: Sequence[str]) -> list[Path]:
     """One folder for each encoder, named so that every file system takes it."""
     if len(set(refs)) != len(refs):
         raise UsageError("an encoder is named twice.")
-    names = [re.sub(r"[^A-Za-z0-9._-]+", "-", ref).strip("-.")[:80] or "encoder" for ref in refs]
+    names = [re.sub(r"[^A-Za-z0-9._-]+", "-", ref)[-80:].strip("-.") or "encoder" for ref in refs]
     unique = [
         f"{name}-{hashlib.sha256(ref.encode('utf-8', 'surrogateescape')).hexdigest()[:6]}"
         if names.count(name) > 1

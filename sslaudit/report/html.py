@@ -38,13 +38,14 @@ def write_page(card: ReportCard, path: Path) -> None:
 
 
 def _render(template: str, card: ReportCard) -> str:
-    what, where = words.title(card)
+    ref, what, where = words.title(card)
     groups = [(heading, direction, words.rows(card, name)) for name, heading, direction in _GROUPS]
     text = (
         _environment()
         .get_template(template)
         .render(
             card=card,
+            ref=ref,
             what=what,
             where=where,
             headline=words.headline(card),

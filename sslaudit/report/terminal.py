@@ -11,6 +11,8 @@ from sslaudit.report import words
 from sslaudit.report.card import ReportCard
 from sslaudit.results import Interval
 
+_WIDTH = 80
+
 _GROUPS = (
     ("quality", "how good (higher is better)"),
     ("factor", "why (lower is better)"),
@@ -21,9 +23,14 @@ _GROUPS = (
 
 def render(card: ReportCard, *, next_step: str = "") -> RenderableType:
     """The whole card."""
-    what, where = words.title(card)
+    ref, what, where = words.title(card)
+    fits = len(ref) + len(what) + 3 <= _WIDTH
     blocks: list[RenderableType] = [
-        Text(what, style="bold"),
+        *(
+            [Text(f"{ref}   {what}", style="bold")]
+            if fits
+            else [Text(words.cut(ref, _WIDTH), style="bold"), Text(what)]
+        ),
         Text(where),
         Text(),
         _headline(words.headline(card)),
@@ -61,24 +68,19 @@ def load_audit(encoder: Encoder) -> RenderableType:
 
 
 def side_by_side(cards: Sequence[ReportCard], names: Sequence[str]) -> RenderableType:
-    """One column for each card, one row for each metric that any of them has."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("")
-    for name in names:
-        table.add_column(name, justify="left")
-    table.add_row(
-        "", *(f"{words.count(card.encoder.parameters)} par., {card.encoder.dim}-d" for card in cards)
-    )
-    table.add_row("checks", *(_checks(card) for card in cards))
-    for group, heading in _GROUPS:
-        records = [record for record in cards[0].metrics if record.group == group]
-        if records:
+    """One column for each card, one row for each metric of the first."""
+    table = Table.grid(padding=(0, 1, 0, 0))
+    table.add_column(min_width=22)
+    table.add_row("", *(Text(name, style="bold") for name in names))
+    table.add_row("", *(f"{card.encoder.dim}-d, {words.count(card.encoder.parameters)}" for card in cards))
+    table.add_row("checks passed", *(_checks(card) for card in cards))
+    for group, heading in (("quality", "higher is better"), ("factor", "lower is better")):
+        if records := [record for record in cards[0].metrics if record.group == group]:
             table.add_row("")
             table.add_row(Text(heading, style="italic"))
         for record in records:
-            table.add_row(
-                f"  {_label(record.summary)}", *(_cell(card, record.term, record.name) for card in cards)
-            )
+            cells = (_cell(card, record.term, record.name) for card in cards)
+            table.add_row(Text(words.cut(record.summary, 26)), *cells)
     return table
 
 
@@ -91,9 +93,11 @@ def difference(label: str, value: float, interval: Interval) -> str:
 
 
 def console(*, stderr: bool = False) -> Console:
-    """A console that is 80 columns wide when nobody looks."""
+    """A console that is at least 80 columns wide when nobody looks."""
     made = Console(stderr=stderr, highlight=False, soft_wrap=False)
-    return made if made.is_terminal else Console(stderr=stderr, highlight=False, width=max(80, made.width))
+    return (
+        made if made.is_terminal else Console(stderr=stderr, highlight=False, width=max(_WIDTH, made.width))
+    )
 
 
 def _heading(card: ReportCard, group: str, heading: str) -> str:
@@ -114,9 +118,9 @@ def _headline(lines: Iterable[tuple[str, str]]) -> Table:
 
 def _table(heading: str, found: Sequence[words.Row]) -> RenderableType:
     table = Table.grid(padding=(0, 2, 0, 0))
-    table.add_column(min_width=26)
-    table.add_column(min_width=18)
-    table.add_column(justify="right", min_width=6)
+    table.add_column(min_width=26, no_wrap=True)
+    table.add_column(min_width=16, no_wrap=True)
+    table.add_column(justify="right", min_width=6, no_wrap=True)
     table.add_column()
     for row in found:
         last = f"{row.interval}   {row.extra}".rstrip()
@@ -127,10 +131,6 @@ def _table(heading: str, found: Sequence[words.Row]) -> RenderableType:
 def _checks(card: ReportCard) -> str:
     passed = sum(check.status == "pass" for check in card.checks)
     return f"{passed} of {len(card.checks)}"
-
-
-def _label(summary: str) -> str:
-    return words.cut(summary, 30)
 
 
 def _cell(card: ReportCard, term: str, name: str) -> str:

@@ -31,14 +31,18 @@ class Row:
     record: MetricRecord
 
 
-def title(card: ReportCard) -> tuple[str, str]:
-    """What was audited, and on what."""
+def title(card: ReportCard) -> tuple[str, str, str]:
+    """The reference, what it turned out to be, and on which data."""
     encoder, data = card.encoder, card.data
     method = f"{encoder.facts['method']}, " if "method" in encoder.facts else ""
-    what = f"{encoder.ref}   {method}{encoder.name}, {encoder.dim}-d, {count(encoder.parameters)} parameters"
+    what = f"{method}{encoder.name}, {encoder.dim}-d, {count(encoder.parameters)} parameters"
     classes = f", {plural(len(data.classes), 'class', 'classes')}" if data.classes else ", no labels"
     tested = f", tested on {data.splits['test']:,} held out" if data.classes and data.splits["test"] else ""
-    return what, f"on {data.ref}: {plural(data.images, 'image', 'images')}{classes}{tested}"
+    return (
+        encoder.ref,
+        what,
+        f"on {cut(data.ref, 40)}: {plural(data.images, 'image', 'images')}{classes}{tested}",
+    )
 
 
 def headline(card: ReportCard) -> list[tuple[str, str]]:
@@ -75,7 +79,7 @@ def not_computed(card: ReportCard) -> list[tuple[str, str]]:
 def skipped(card: ReportCard) -> list[str]:
     """What of the data was left out."""
     return [
-        f"{s.count:,} skipped, {s.reason}" + (f": {', '.join(s.examples[:2])}" if s.examples else "")
+        f"{s.count:,}: {s.reason}" + (f" ({', '.join(s.examples[:2])})" if s.examples else "")
         for s in card.data.skipped
     ]
 
@@ -144,7 +148,7 @@ def _accuracy(card: ReportCard) -> list[tuple[str, str]]:
     if first is None or first.value is None or first.interval is None:
         return []
     majority = first.details.get("majority")
-    floor = f"   always the largest class {percent(majority)} %" if isinstance(majority, float) else ""
+    floor = f"; majority class {percent(majority)} %" if isinstance(majority, float) else ""
     low, high = (percent(end) for end in (first.interval.low, first.interval.high))
     return [("ACCURACY", f"{first.summary} {percent(first.value)} % [{low}, {high}]{floor}")]
 
