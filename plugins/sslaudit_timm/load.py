@@ -12,7 +12,8 @@ from sslaudit_timm.model import build, facts, preprocessing
 
 def load(ref: EncoderRef, device: str) -> Encoder:
     """The pretrained model. Raises ``EncoderError`` kinds of ``sslaudit_timm.model.build``."""
-    return _encoder(ref, build(ref.locator, pretrained=True, **_options(ref)), device)
+    model = build(ref.locator, pretrained=True, **_options(ref))
+    return _encoder(ref, model, facts(model), device)
 
 
 def untrained(ref: EncoderRef, seed: int, device: str) -> Encoder:
@@ -20,14 +21,14 @@ def untrained(ref: EncoderRef, seed: int, device: str) -> Encoder:
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         model = build(ref.locator, pretrained=False, **_options(ref))
-    return _encoder(ref, model, device)
+    return _encoder(ref, model, {}, device)
 
 
 def _options(ref: EncoderRef) -> dict[str, object]:
     return read_options(dict(ref.options), OPTIONS, f"'{ref}'")
 
 
-def _encoder(ref: EncoderRef, model: nn.Module, device: str) -> Encoder:
+def _encoder(ref: EncoderRef, model: nn.Module, known: dict[str, str], device: str) -> Encoder:
     options = _options(ref)
     preprocess = preprocessing(model, size=options["size"])
     model = model.to(device)
@@ -40,7 +41,7 @@ def _encoder(ref: EncoderRef, model: nn.Module, device: str) -> Encoder:
         preprocess=preprocess,
         digest=module_digest(model, "timm", ref.locator.split(".")[0], str(options["pool"])),
         parameters=count_parameters(model),
-        facts=facts(model),
+        facts=known,
         load=LoadAudit(matched=tensors, expected=tensors),
         module=model,
     )

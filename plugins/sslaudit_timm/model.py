@@ -1,9 +1,13 @@
 """timm models without classifier, and their preprocessing."""
 
+import contextlib
 import difflib
+from collections.abc import Iterator
 
 import timm
 import torch
+from huggingface_hub.errors import LocalEntryNotFoundError
+from huggingface_hub.utils import logging as hub_logging
 from timm.data import resolve_model_data_config
 from timm.models import parse_model_name
 from torch import nn
@@ -23,14 +27,16 @@ def build(name: str, *, pretrained: bool, pool: str | None = None, size: int | N
     if pool is not None:
         options["global_pool"] = pool
     try:
-        with torch.random.fork_rng():
+        with torch.random.fork_rng(devices=[]), _quiet_hub():
             model = timm.create_model(name, pretrained=pretrained, **_sized(name, size), **options)
-    except OSError as error:  # everything the hub client raises about the network or a missing repository
-        reason = " ".join(str(error).split())[:160]
+    except LocalEntryNotFoundError as error:
         raise EncoderError(
-            f"the weights of timm:{name} cannot be fetched: {reason}. "
-            "Check the network, or give a file: file,arch=timm:NAME:PATH."
+            f"the weights of timm:{name} are not in the local cache, and the hub cannot be reached. "
+            f"With a file of your own: file,arch=timm:{name}:PATH."
         ) from error
+    except OSError as error:  # all else that the hub client raises: a missing repository, no access
+        reason = " ".join(str(error).split())[:160]
+        raise EncoderError(f"the weights of timm:{name} cannot be fetched: {reason}") from error
     except (RuntimeError, TypeError, AssertionError, ValueError) as error:
         raise EncoderError(f"timm cannot build timm:{name}: {' '.join(str(error).split())[:200]}") from error
     return model.eval()
@@ -70,6 +76,17 @@ def facts(model: nn.Module) -> dict[str, str]:
 def _pooling(model: nn.Module) -> str | None:
     pool = getattr(model, "global_pool", None)
     return pool if isinstance(pool, str) else getattr(pool, "pool_type", None)
+
+
+@contextlib.contextmanager
+def _quiet_hub() -> Iterator[None]:
+    """The hub client names its retries one by one; what came of them is said once, as an error."""
+    before = hub_logging.get_verbosity()
+    hub_logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        hub_logging.set_verbosity(before)
 
 
 def _check_name(name: str) -> None:
