@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: demo test check fix clean
+.PHONY: demo test check fix bench clean
 
 demo: .venv/ready
 	$(BIN)/sslaudit demo
@@ -20,6 +20,9 @@ check: .venv/ready
 fix: .venv/ready
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+bench: .venv/ready
+	$(BIN)/python benchmarks/views_and_extraction.py
 
 # torch and torchvision are resolved in one go, so that they fit each other.
 .venv/ready: pyproject.toml
