@@ -116,7 +116,8 @@ def test_a_stopped_run_goes_on_where_it_stopped(tmp_path: Path, model: Path, how
     assert 1 <= done_before < 4, "stopped between the first part and the last"
     if how is signal.SIGINT:
         assert process.returncode == 130
-        assert "interrupted" in said
+        assert "interrupted." in said
+        assert "goes on where it stopped" in said
         assert "Traceback" not in said
     again = subprocess.run([*command, str(cache)], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert f"{done_before * 512:,} of 1,600 views read from the cache" in again.stderr

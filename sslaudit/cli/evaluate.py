@@ -100,7 +100,12 @@ def evaluate(
             per_class=per_class,
             cache=False if no_cache else cache,
         )
-        cards = _run(found, settings, parsed, data, places, html)
+        try:
+            cards = _run(found, settings, parsed, data, places, html)
+        except KeyboardInterrupt:
+            if not no_cache:
+                complain("features so far are kept: the same command goes on where it stopped.")
+            raise
     _show(cards, places, format_, html)
     return int(any(card.failed_checks or card.problems for card in cards))
 

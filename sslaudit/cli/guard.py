@@ -30,7 +30,7 @@ def guarded(command: Callable[P, int | None]) -> Callable[P, None]:
             complain(f"error: {error}")
             code = error.exit_code
         except KeyboardInterrupt:
-            complain("interrupted; the same command goes on where it stopped.")
+            complain("interrupted.")
             code = INTERRUPTED
         except BrokenPipeError:  # the reader of stdout went away, as `head` does
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -2,6 +2,9 @@
 
 import dataclasses
 import resource
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -324,3 +327,18 @@ def test_the_learning_rate_rises_then_falls() -> None:
     assert rates[:10] == sorted(rates[:10])
     assert rates[10:] == sorted(rates[10:], reverse=True)
     assert rates[-1] < 1e-3
+
+
+def test_an_interrupted_training_writes_nothing(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "sslaudit", "train", "simclr", "--data", "digits", "--size", "8"]
+    process = subprocess.Popen(
+        [*command, "--epochs", "500", "--output", "x.pt"], cwd=tmp_path, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stderr is not None
+    while "epoch 1" not in process.stderr.readline():
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert said.splitlines()[-1] == "interrupted."
+    assert not list(tmp_path.iterdir())
