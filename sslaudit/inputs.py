@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from sslaudit.encoder import Encoder
 from sslaudit.errors import MetricError
 from sslaudit.extraction import PixelViews
 from sslaudit.results import Estimate
-from sslaudit.specs import MetricSpec, OptionValue
+from sslaudit.specs import MetricSpec
 from sslaudit.store import Features
 
 
@@ -38,7 +38,7 @@ class MetricInputs:
         self,
         spec: MetricSpec,
         *,
-        options: Mapping[str, OptionValue | None],
+        options: Mapping[str, Any],
         seed: int,
         features: Features | None = None,
         pixels: PixelViews | None = None,

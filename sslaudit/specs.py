@@ -30,6 +30,10 @@ class Option:
     default: OptionValue | None
     """The value when the user says nothing; None when the callable decides."""
     help: str
+    minimum: float | None = None
+    """The smallest number allowed."""
+    choices: tuple[str, ...] = ()
+    """The texts allowed; empty for any."""
 
     def read(self, text: str, owner: str) -> OptionValue:
         """``text`` as this option's type. Raises ``UsageError`` naming ``owner``."""
@@ -39,10 +43,14 @@ class Option:
             value = self.type(text)
             if isinstance(value, float) and not math.isfinite(value):
                 raise ValueError(text)
-            return value
         except (ValueError, KeyError):
             kind = {int: "a whole number", float: "a number", bool: "true or false"}.get(self.type, "text")
             raise UsageError(f"{owner}: option {self.name}={text} is not {kind}.") from None
+        if self.minimum is not None and isinstance(value, int | float) and value < self.minimum:
+            raise UsageError(f"{owner}: option {self.name}={text} is below {self.minimum:g}.")
+        if self.choices and value not in self.choices:
+            raise UsageError(f"{owner}: option {self.name}={text} is none of {', '.join(self.choices)}.")
+        return value
 
 
 def read_options(

@@ -170,6 +170,7 @@ BAD = {
         ["model.pt", "--data", "photos", "--metrics", "knn(k=some)"],
         "k=some is not a whole",
     ),
+    "option too small": (["model.pt", "--data", "photos", "--metrics", "knn(k=0)"], "k=0 is below 1"),
     "unknown recipe": (["model.pt", "--data", "photos", "--recipe", "simclrr"], "simclr"),
     "text file": (["notes.pt", "--data", "photos"], "is a text file"),
     "unwritable output": (

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sslaudit.errors import UsageError
 from sslaudit.results import Detail, Estimate
 from sslaudit.stats import wilson
 
@@ -51,11 +50,3 @@ def accuracy(
             "correct": on_test(inputs, correct.astype(int).tolist()),
         },
     )
-
-
-def whole_option(inputs: "MetricInputs", name: str) -> int:
-    """An option that counts something. Raises ``UsageError`` below 1."""
-    value = inputs.options[name]
-    if not isinstance(value, int) or value < 1:
-        raise UsageError(f"metric '{inputs.spec.name}': option {name}={value} is not 1 or more.")
-    return value

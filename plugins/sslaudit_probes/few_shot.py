@@ -7,7 +7,7 @@ import numpy as np
 from sslaudit.encoder import unit_rows
 from sslaudit.results import Estimate, Interval
 from sslaudit.stats import clopper_pearson, two_way_bootstrap_mean
-from sslaudit_probes.accuracy import first_best, majority, on_test, whole_option
+from sslaudit_probes.accuracy import first_best, majority, on_test
 from sslaudit_probes.knn import knn_log_votes
 
 if TYPE_CHECKING:
@@ -37,8 +37,8 @@ def one_nn(query: np.ndarray, support: np.ndarray, labels: np.ndarray, classes: 
 
 
 def compute(inputs: "MetricInputs") -> Estimate:
-    """The metric ``few-shot``. Raises ``UsageError`` for k < 1 or draws < 1."""
-    k, draws = whole_option(inputs, "k"), whole_option(inputs, "draws")
+    """The metric ``few-shot``."""
+    k, draws = inputs.options["k"], inputs.options["draws"]
     rng = inputs.rng()
     features, labels = unit_rows(inputs.embeddings), inputs.labels
     query, truth = features[inputs.test], labels[inputs.test]

@@ -7,9 +7,8 @@ import torch
 from torch import Tensor
 
 from sslaudit.encoder import unit_rows
-from sslaudit.errors import UsageError
 from sslaudit.results import Detail, Estimate
-from sslaudit_probes.accuracy import TIE, accuracy, first_best, whole_option
+from sslaudit_probes.accuracy import TIE, accuracy, first_best
 
 if TYPE_CHECKING:
     from sslaudit.inputs import MetricInputs
@@ -83,10 +82,8 @@ def top_hits(log_votes: np.ndarray, labels: np.ndarray, k: int) -> np.ndarray:
 
 
 def compute(inputs: "MetricInputs") -> Estimate:
-    """The metric ``knn``. Raises ``UsageError`` for k < 1 or T <= 0."""
-    k, T = whole_option(inputs, "k"), inputs.options["T"]
-    if not isinstance(T, int | float) or T <= 0:
-        raise UsageError(f"metric 'knn': option T={T} is not above 0.")
+    """The metric ``knn``."""
+    k, T = inputs.options["k"], inputs.options["T"]
     features, truth = unit_rows(inputs.embeddings), inputs.labels[inputs.test]
     bank, labels = features[inputs.train], inputs.labels[inputs.train]
     log_votes = knn_log_votes(features[inputs.test], bank, labels, k, T, len(inputs.classes))

@@ -42,8 +42,14 @@ METRICS = (
         needs=Needs(embeddings=True, labels=True),
         compute=_compute_of("knn"),
         options=(
-            Option(name="k", type=int, default=20, help="neighbours that vote"),
-            Option(name="T", type=float, default=0.07, help="temperature of the weights exp(cosine / T)"),
+            Option(name="k", type=int, default=20, minimum=1, help="neighbours that vote"),
+            Option(
+                name="T",
+                type=float,
+                default=0.07,
+                minimum=1e-3,
+                help="temperature of the weights exp(cosine / T)",
+            ),
         ),
         direction="higher",
         unit="fraction",
@@ -58,8 +64,8 @@ METRICS = (
         needs=Needs(embeddings=True, labels=True),
         compute=_compute_of("few_shot"),
         options=(
-            Option(name="k", type=int, default=3, help="labelled images of each class"),
-            Option(name="draws", type=int, default=20, help="random draws of the labelled images"),
+            Option(name="k", type=int, default=3, minimum=1, help="labelled images of each class"),
+            Option(name="draws", type=int, default=20, minimum=1, help="random draws of the labelled images"),
         ),
         direction="higher",
         unit="fraction",

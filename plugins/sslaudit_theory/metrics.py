@@ -29,7 +29,15 @@ METRICS = (
         source="Huang et al., ICLR 2023, L_align and R_eps",
         needs=Needs(views=2),
         compute=_compute_of("positive_pairs"),
-        options=(Option(name="norm", type=str, default="sphere", help="sphere (unit norm) or as-is"),),
+        options=(
+            Option(
+                name="norm",
+                type=str,
+                default="sphere",
+                choices=("sphere", "as-is"),
+                help="sphere (unit norm) or as-is",
+            ),
+        ),
         direction="lower",
         unit="squared distance",
         range=(0.0, None),

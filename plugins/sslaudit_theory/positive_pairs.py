@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from sslaudit.encoder import unit_rows
-from sslaudit.errors import UsageError
 from sslaudit.results import Curve, Detail, Estimate, Series
 from sslaudit.stats import bootstrap_mean, clopper_pearson, dkw_halfwidth
 
@@ -70,10 +69,8 @@ def r_eps(sup: np.ndarray, eps: float | np.ndarray) -> np.ndarray:
 
 
 def compute(inputs: "MetricInputs") -> Estimate:
-    """The metric ``alignment``. Raises ``UsageError`` for an unknown norm."""
+    """The metric ``alignment``."""
     norm = inputs.options["norm"]
-    if norm not in ("sphere", "as-is"):
-        raise UsageError(f"metric 'alignment': option norm={norm} is not sphere or as-is.")
     images, count, dim = inputs.views.shape
     per_image, sup = np.empty(images), np.empty(images)
     origin = None

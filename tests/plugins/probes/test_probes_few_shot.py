@@ -134,5 +134,5 @@ def test_one_draw_and_one_image(measure_term: Measure) -> None:
 @pytest.mark.parametrize("term", ["few-shot(k=0)", "few-shot(draws=0)"])
 def test_bad_options_are_named(measure_term: Measure, term: str) -> None:
     views, labels = noisy(10, 12)
-    with pytest.raises(UsageError, match=r"metric 'few-shot': option (k|draws)=0 is not 1 or more"):
+    with pytest.raises(UsageError, match=r"option (k|draws)=0 is below 1"):
         measure_term(term, views, labels, range(6), range(6, 12))

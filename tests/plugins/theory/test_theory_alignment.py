@@ -192,7 +192,7 @@ def test_one_image_has_no_interval(measure_term: Measure) -> None:
 
 
 def test_refusals(measure_term: Measure) -> None:
-    with pytest.raises(UsageError, match="norm=cube is not sphere or as-is"):
+    with pytest.raises(UsageError, match="norm=cube is none of sphere, as-is"):
         measure_term("alignment(norm=cube)", random_views(6, 3, 2, 4))
     with pytest.raises(EncoderError, match="1 embeddings are exactly zero"):
         measure_term("alignment", np.array([[[0.0, 0.0], [1.0, 0.0]]]))
