@@ -74,7 +74,7 @@ class Extraction:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Progress:
-    """Where an extraction stands; handed to the progress callback after every part."""
+    """Where an extraction stands; handed to the progress callback after every batch."""
 
     done: int
     total: int
@@ -92,28 +92,39 @@ def features_of(
     """Features (N, V, D), read from ``cache`` where they are there and computed where not."""
     parts = Parts(cache / "features" / how.key(encoder, data), len(data))
     missing = parts.missing()
-    done = cached = (parts.count - len(missing)) * PART_IMAGES if missing else len(data)
-    report = on_progress or (lambda progress: None)
-    report(Progress(done=done * how.views, total=len(data) * how.views, cached=cached * how.views))
+    total = len(data) * how.views
+    done = cached = total - sum(len(parts.block(part)) for part in missing) * how.views
+
+    def advance(views: int) -> None:
+        nonlocal done
+        done += views
+        if on_progress:
+            on_progress(Progress(done=done, total=total, cached=cached))
+
+    advance(0)
     with _decoder(how.workers) as decode:
         for part in missing:
-            block = parts.block(part)
-            parts.write(part, _part(encoder, data, how, block, decode))
-            done = min(done + len(block), len(data))
-            report(Progress(done=done * how.views, total=len(data) * how.views, cached=cached * how.views))
+            parts.write(part, _part(encoder, data, how, parts.block(part), decode, advance))
     return Features(parts)
 
 
-def _part(encoder: Encoder, data: Dataset, how: Extraction, block: range, decode: "_Decode") -> np.ndarray:
-    """(n, V, D) float32 of the images in ``block``."""
+def _part(
+    encoder: Encoder,
+    data: Dataset,
+    how: Extraction,
+    block: range,
+    decode: "_Decode",
+    advance: Callable[[int], None],
+) -> np.ndarray:
+    """(n, V, D) float32 of the images in ``block``; ``advance`` hears of every batch of views."""
     pixels = PixelViews(data, how, encoder.preprocess)
     groups = _groups(block, how.views, encoder.preprocess.size)
     rows = []
     for group, images in zip(groups, decode(data, groups), strict=True):
         flat = pixels.views(group, images).flatten(0, 1)
-        rows.append(
-            torch.cat([embed_batch(encoder, batch, how) for batch in torch.split(flat, how.batch_size)])
-        )
+        for batch in torch.split(flat, how.batch_size):
+            rows.append(embed_batch(encoder, batch, how))
+            advance(len(batch))
     return torch.cat(rows).view(len(block), how.views, -1).numpy()
 
 
