@@ -58,8 +58,18 @@ class LoadAudit:
     """Backbone tensors taken from the file."""
     expected: int
     """Backbone tensors of the architecture."""
+    file: str = ""
+    """What the file is, ``PyTorch checkpoint, 44.7 MB``; empty when there is none."""
+    branch: str = ""
+    """The part of the file that was taken, ``teacher``; empty for the whole file."""
+    others: tuple[str, ...] = ()
+    """Other complete backbones in the file, each with the option that takes it: ``student (key=student)``."""
     prefix: str = ""
     """The prefix that was removed from every name, with its dot."""
+    renamed: tuple[str, ...] = ()
+    """Other rules that were applied to the names, each a sentence."""
+    missing: tuple[str, ...] = ()
+    """Backbone tensors that stayed at fresh values: a PARTIAL load, only with ``allow-partial``."""
     ignored: tuple[str, ...] = ()
     """Groups of tensors in the file that are no part of the backbone, each with its count."""
     assumptions: tuple[str, ...] = ()

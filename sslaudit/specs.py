@@ -69,6 +69,23 @@ def read_options(
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Source:
+    """Where the weights of a reference come from, known before any of them is fetched."""
+
+    name: str
+    """The repository or file."""
+    revision: str = ""
+    """The commit that the weights are pinned to."""
+    bytes: int | None = None
+    """Size of the files that are needed; None when nobody says."""
+    to_fetch: int = 0
+    """Of these, bytes that are not on this machine yet."""
+    licence: str = ""
+    gated: bool = False
+    """Whether the owner must grant access."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class EncoderScheme:
     """How references of one scheme become encoders."""
 
@@ -79,6 +96,8 @@ class EncoderScheme:
     """``load(ref, device)`` returns the encoder, in eval mode, or raises an ``EncoderError``."""
     untrained: Callable[[EncoderRef, int, str], "Encoder"] | None = None
     """``untrained(ref, seed, device)`` returns the same architecture with fresh weights: the control."""
+    resolve: Callable[[EncoderRef], Source] | None = None
+    """``resolve(ref)`` says what ``load`` would fetch, without fetching weights; may be left out."""
     options: tuple[Option, ...] = ()
     example: str = ""
 

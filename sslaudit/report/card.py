@@ -42,8 +42,18 @@ class LoadRecord:
 
     matched: int
     expected: int
+    file: str
+    """What the file is; empty when there is none."""
+    branch: str
+    """The part of the file that was taken."""
+    others: tuple[str, ...]
+    """Other complete backbones in the file, with the option that takes each."""
     prefix: str
     """The prefix that was removed from every tensor name."""
+    renamed: tuple[str, ...]
+    """Other rules that were applied to the names."""
+    missing: tuple[str, ...]
+    """Backbone tensors that stayed at fresh values: a partial load."""
     ignored: tuple[str, ...]
     """Groups of tensors in the file that are no part of the backbone."""
     assumptions: tuple[str, ...]
