@@ -1,7 +1,7 @@
-"""Encoders in local files: state dicts and checkpoints of sslaudit's own trainers.
+"""Encoders in local files: checkpoints of any SSL project, TorchScript and ONNX graphs.
 
 A bare path is ``file:PATH``. The name of a training method may stand as the scheme
-(``simclr:runs/last.pt``): it is recorded as a fact.
+(``simclr:runs/last.pt``): it decides the preprocessing when the file says nothing.
 """
 
 from collections.abc import Iterable
@@ -17,10 +17,41 @@ if TYPE_CHECKING:
 METHODS = ("simclr", "barlow-twins", "byol", "moco", "simsiam", "dino", "swav", "vicreg", "rotnet", "bigan")
 
 OPTIONS = (
-    Option(name="arch", type=str, default=None, help="architecture: resnet18 (torchvision) or timm:NAME"),
-    Option(name="key", type=str, default=None, help="which part of the file: state_dict, teacher, ..."),
+    Option(
+        name="arch",
+        type=str,
+        default=None,
+        help="architecture: resnet18 (torchvision), timm:NAME or torchvision:NAME",
+    ),
+    Option(name="key", type=str, default=None, help="which backbone of several: teacher, encoder_k, ..."),
     Option(name="prefix", type=str, default=None, help="prefix of the backbone's tensor names"),
-    Option(name="size", type=int, default=None, help="input size in pixels"),
+    Option(name="size", type=str, default=None, help="input size in pixels: 224, or 96x128 (height x width)"),
+    Option(name="heads", type=int, default=None, minimum=1, help="attention heads of a ViT"),
+    Option(
+        name="padding",
+        type=str,
+        default="torch",
+        choices=("torch", "same"),
+        help="same: a ResNet that was trained in TensorFlow or JAX",
+    ),
+    Option(
+        name="allow-partial",
+        type=bool,
+        default=False,
+        help="go on when tensors are missing; the card is branded PARTIAL",
+    ),
+    Option(
+        name="trust-pickle",
+        type=bool,
+        default=False,
+        help="run the code pickled in this file; the card says so",
+    ),
+    Option(
+        name="trust-remote-code",
+        type=bool,
+        default=False,
+        help="for a Hugging Face folder: run the Python code in it; the card says so",
+    ),
 )
 
 

@@ -1,34 +1,31 @@
-"""The strict rule of loading: after one stated prefix is removed, every backbone tensor must match.
+"""The strict rule of loading: every backbone tensor must match by name and shape.
 
-There is no partial load. Either every expected name is in the file with the expected shape, or the
-answer is a mismatch with counts and names.
+Either every expected name is there with the expected shape, and no part of the backbone has more,
+or the answer is a mismatch with counts and names.
 """
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
-
-Shapes = Mapping[str, torch.Size]
+from torch import Tensor
 
 _COUNTER = "num_batches_tracked"
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """How the tensors of a file fit an architecture under one prefix."""
+    """How the tensors of a file fit an architecture."""
 
-    prefix: str
     matched: tuple[str, ...]
     """Expected names found with their shape."""
     missing: tuple[str, ...]
-    reshaped: tuple[str, ...]
-    """Expected names found with another shape, in words."""
+    reshaped: tuple[tuple[str, torch.Size, torch.Size], ...]
+    """Expected names found with another shape: name, shape in the file, shape wanted."""
     surplus: tuple[str, ...]
     """Names in the file inside a part of the backbone that has no such tensor: a larger net."""
     unexpected: tuple[str, ...]
-    """Names in the file outside the backbone (heads, projectors), as they stand in the file."""
+    """Names in the file outside the backbone: heads, projectors."""
 
     @property
     def complete(self) -> bool:
@@ -40,61 +37,33 @@ class Match:
         """Number of tensors of the backbone."""
         return len(self.matched) + len(self.missing) + len(self.reshaped)
 
+    @property
+    def share(self) -> tuple[float, int]:
+        """The share of the backbone that matched, a smaller backbone last among equals: for sorting."""
+        return len(self.matched) / max(1, self.expected), -self.expected
 
-def match_all(file: Shapes, expected: Shapes, prefix: str | None = None) -> list[Match]:
-    """One match for each prefix that could be meant, the fullest first; with ``prefix`` only that one."""
-    prefixes = {_dotted(prefix)} if prefix is not None else _prefixes(file, expected)
-    matches = [_match(file, expected, one) for one in prefixes]
-    return sorted(matches, key=lambda m: (-len(m.matched), len(m.reshaped), len(m.prefix), m.prefix))
-
-
-def groups(match: Match) -> tuple[str, ...]:
-    """What lies outside the backbone, gathered by its first part: ``projector (4 tensors)``."""
-    names = (name.removeprefix(match.prefix).removeprefix("module.") for name in match.unexpected)
-    counts = Counter(name.split(".")[0] for name in names)
-    return tuple(f"{name} ({count} tensor{'s' if count > 1 else ''})" for name, count in counts.items())
+    @property
+    def absent(self) -> tuple[str, ...]:
+        """Expected names that the file does not give, by name or by shape."""
+        return (*self.missing, *(name for name, _, _ in self.reshaped))
 
 
-def _match(file: Shapes, expected: Shapes, prefix: str) -> Match:
-    counted = any(name.endswith(_COUNTER) for name in file)
+def match(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> Match:
+    """How ``state``, in the architecture's names, fits the ``expected`` tensors."""
     matched, missing, reshaped = [], [], []
-    for name, shape in expected.items():
-        if name.endswith(_COUNTER) and not counted:
-            continue  # files before torch 0.4.1 lack this counter, which evaluation does not read
-        stored = file.get(prefix + name)
+    for name, wanted in expected.items():
+        stored = state.get(name)
         if stored is None:
             missing.append(name)
-        elif stored != shape:
-            reshaped.append(f"{name}: {tuple(stored)} in the file, {tuple(shape)} wanted")
+        elif stored.shape != wanted.shape:
+            reshaped.append((name, stored.shape, wanted.shape))
         else:
             matched.append(name)
+    if matched and all(name.endswith(_COUNTER) for name in missing):
+        missing = []  # files before torch 0.4.1 lack these counters, which evaluation does not read
     stages = {name.split(".")[0] for name in expected}
     surplus, unexpected = [], []
-    for name in file:
-        if not name.startswith(prefix):
-            unexpected.append(name)
-        elif name.removeprefix(prefix) not in expected:
-            inside = name.removeprefix(prefix).split(".")[0] in stages
-            (surplus if inside else unexpected).append(name)
-    return Match(
-        prefix=prefix,
-        matched=tuple(matched),
-        missing=tuple(missing),
-        reshaped=tuple(reshaped),
-        surplus=tuple(surplus),
-        unexpected=tuple(unexpected),
-    )
-
-
-def _prefixes(file: Shapes, expected: Shapes) -> set[str]:
-    """What stands in front of a tensor deep inside the backbone, whose name alone is telling.
-
-    The first one would not do: ``conv1.weight`` is also the end of ``layer1.0.conv1.weight``.
-    """
-    anchor = next((name for name in expected if name.count(".") > 2), next(iter(expected)))
-    ends = {name[: -len(anchor)] for name in file if name.endswith(anchor)}
-    return {prefix for prefix in ends if prefix == "" or prefix.endswith(".")} or {""}
-
-
-def _dotted(prefix: str) -> str:
-    return prefix if not prefix or prefix.endswith(".") else f"{prefix}."
+    for name in state:
+        if name not in expected:
+            (surplus if name.split(".")[0] in stages else unexpected).append(name)
+    return Match(tuple(matched), tuple(missing), tuple(reshaped), tuple(surplus), tuple(unexpected))

@@ -36,6 +36,8 @@ class Hints:
     """Attention heads, when the user says (``heads=``)."""
     size: tuple[int, int] | None = None
     """Input height and width in pixels, when the user says (``size=``)."""
+    same_padding: bool = False
+    """Whether layers of stride 2 pad as in TensorFlow (``padding=same``): no tensor shows it."""
     arch: str | None = None
     """The architecture that the user states (``arch=``)."""
 

@@ -79,7 +79,7 @@ def test_every_layout_embeds_like_the_model_that_was_saved(
 def test_prefix_and_heads_are_named(tmp_path: Path, resnet: nn.Module) -> None:
     encoder = load_encoder(save(tmp_path / "m.pth", HEADS["SimSiam"](resnet.state_dict())))
     assert encoder.load.prefix == "module.encoder."
-    assert encoder.load.ignored == ("fc (1 tensor)", "predictor (1 tensor)")
+    assert encoder.load.ignored == ("encoder.fc (1 tensor)", "predictor (1 tensor)", "optimizer")
     assert any("ImageNet mean and std" in assumption for assumption in encoder.load.assumptions)
 
 
@@ -88,11 +88,12 @@ def test_prefix_and_heads_are_named(tmp_path: Path, resnet: nn.Module) -> None:
     [
         (lambda s: {k: v for k, v in s.items() if k != "layer3.1.bn2.weight"}, "matched 119 of 120"),
         (
-            lambda s: {**s, "conv1.weight": torch.zeros(64, 1, 7, 7)},
-            "conv1.weight: (64, 1, 7, 7) in the file",
+            lambda s: {**s, "conv1.weight": torch.zeros(48, 3, 7, 7)},
+            "conv1.weight: (48, 3, 7, 7) in the file, (64, 3, 7, 7) wanted",
         ),
         (lambda s: {f"x{k}": v for k, v in s.items()}, "matched 0 of"),
-        (lambda s: {k.lstrip("conv"): v for k, v in s.items()}, "matched"),
+        (lambda s: {**s, "conv1.weight": torch.zeros(64, 4, 7, 7)}, "takes 4 channels"),
+        (lambda s: {k.lstrip("conv"): v for k, v in s.items()}, "matched 119 of 120"),
         (
             lambda s: {**s, "layer1.0.bn1.bias": torch.full((64,), float("nan"))},
             "'layer1.0.bn1.bias' hold NaN",
@@ -133,20 +134,20 @@ def test_cifar_stem_is_told_by_the_shape(tmp_path: Path) -> None:
 def test_two_backbones_in_one_file_are_not_guessed_between(tmp_path: Path, resnet: nn.Module) -> None:
     state = resnet.state_dict()
     other = {k: v + 1 for k, v in state.items()}
-    path = save(tmp_path / "m.pth", {"student": state, "teacher": other})
+    path = save(tmp_path / "m.pth", {"left": state, "right": other})
     with pytest.raises(WeightsMismatch, match="more than one complete backbone") as caught:
         load_encoder(path)
-    assert f"file,key=teacher:{path}" in str(caught.value)
-    teacher = load_encoder(f"file,key=teacher:{path}")
-    assert torch.equal(teacher.module.state_dict()["conv1.weight"], other["conv1.weight"])
-    assert teacher.digest != load_encoder(f"file,key=student:{path}").digest
+    assert f"file,key=right:{path}" in str(caught.value)
+    right = load_encoder(f"file,key=right:{path}")
+    assert torch.equal(right.module.state_dict()["conv1.weight"], other["conv1.weight"])
+    assert right.digest != load_encoder(f"file,key=left:{path}").digest
 
 
 def test_options_are_checked(tmp_path: Path, resnet: nn.Module) -> None:
     path = save(tmp_path / "m.pth", resnet.state_dict())
     with pytest.raises(UsageError, match="no option 'archh'"):
         load_encoder(f"file,archh=resnet18:{path}")
-    with pytest.raises(UsageError, match="not a whole number"):
+    with pytest.raises(UsageError, match="neither N nor HEIGHTxWIDTH"):
         load_encoder(f"file,size=big:{path}")
     with pytest.raises(RefError, match="Did you mean 'resnet18'"):
         load_encoder(f"file,arch=resnet19:{path}")
@@ -176,5 +177,5 @@ def test_timm_architecture_by_name(tmp_path: Path, images: Tensor) -> None:
     with torch.inference_mode():
         expected = model.forward_head(model.forward_features(images), pre_logits=True)
         torch.testing.assert_close(encoder.embed(images), expected)
-    assert encoder.preprocess.source == "timm"
-    assert encoder.load.ignored == ("classifier (2 tensors)",)
+    assert encoder.preprocess.source == "assumed: timm's record of the architecture"
+    assert encoder.load.ignored == ("backbone.classifier (2 tensors)",)

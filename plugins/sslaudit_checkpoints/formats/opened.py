@@ -1,0 +1,41 @@
+"""An opened file, and why a file is none."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Opened:
+    """A file that was recognised, with what it holds."""
+
+    kind: Literal["tensors", "torchscript", "onnx"]
+    format: str
+    """In words: ``PyTorch checkpoint``, ``safetensors in 3 shards``."""
+    size: int
+    """Bytes on disk."""
+    path: Path
+    content: Mapping[str, Any] | None
+    """For ``tensors``: the nested mapping as stored, tensors on the CPU, memory-mapped where possible."""
+    notes: tuple[str, ...] = ()
+    """What a reader must know, a sentence each."""
+    trusted: bool = False
+    """Whether code in the file was allowed to run."""
+
+
+@dataclass(eq=False, slots=True)
+class Inert:
+    """An object of a class that was not imported: its name, and what was stored of it."""
+
+    name: str
+    """Module and class as the file names them."""
+    state: Any = None
+
+
+class Unread(Exception):
+    """The file was recognised as something that is not read; the message follows the file's name."""
+
+
+class Refused(Exception):
+    """Only running code could open the file; the message follows the file's name."""

@@ -1,0 +1,163 @@
+"""Makes of what an unpickler returned plain dictionaries, lists and tensors, and says what is inert."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from torch import Tensor, nn, strided
+
+from sslaudit_checkpoints.formats.arrays import Array, as_tensor
+from sslaudit_checkpoints.formats.opened import Inert, Unread
+from sslaudit_checkpoints.formats.standins import QUIET, StandIn
+
+_FIELDS = re.compile(r"(argparse\.Namespace|types\.SimpleNamespace)")
+_CONTENT = re.compile(r"omegaconf\.(dictconfig\.DictConfig|listconfig\.ListConfig)")
+_VALUE = re.compile(r"omegaconf\.nodes\.\w+Node")
+_NOTES = 5
+_BESIDE_WEIGHTS = ("optim", "sched", "scaler", "rng", "callbacks", "loops")
+
+
+@dataclass(slots=True)
+class Plain:
+    """One walk over a content; ``notes`` tells what was met."""
+
+    inert: dict[str, list[str]] = field(default_factory=dict)
+    """Where each class that was not imported stands, by its name."""
+    modules: dict[str, str] = field(default_factory=dict)
+    """Name of the class of each network that ``--trust-pickle`` unpickled, by its place."""
+    _memo: dict[int, tuple[Any, Any]] = field(default_factory=dict)
+
+    def of(self, value: Any, path: str = "") -> Any:
+        """``value`` with everything in it plain; parts that are shared or cyclic stay so."""
+        if isinstance(value, Tensor):
+            return dense(value, path)
+        if id(value) in self._memo:
+            return self._memo[id(value)][1]
+        if isinstance(value, nn.Module):
+            self.modules[path] = _type_name(type(value))
+            return self.of(value.state_dict(), path)
+        if isinstance(value, type) and issubclass(value, StandIn):
+            return self._note(value.named, path)
+        if isinstance(value, StandIn):
+            return self._object(value, value.named, value.state, path)
+        if name := _data_type(value):
+            return self._object(value, name, vars(value), path)
+        if isinstance(value, Array):
+            value = value.values
+        if isinstance(value, np.ndarray):
+            return as_tensor(value)
+        if isinstance(value, np.generic):
+            return value.item()
+        return self._container(value, path)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """A sentence for each class that was not imported, the first few."""
+        said = [
+            f"{places[0] or 'the file'} is a {name}: not run, read as inert data"
+            + (f" ({len(places)} places)" if len(places) > 1 else "")
+            for name, places in self.inert.items()
+            if not QUIET.fullmatch(name)
+        ]
+        more = [f"{len(said) - _NOTES} more classes read as inert data"] if len(said) > _NOTES else []
+        unpacked = [
+            f"{path or 'the file'} is a {name}: its state_dict is read" for path, name in self.modules.items()
+        ]
+        return (*unpacked, *said[:_NOTES], *more)
+
+    def _container(self, value: Any, path: str) -> Any:
+        if isinstance(value, dict):
+            made: dict[Any, Any] = {}
+            self._memo[id(value)] = (value, made)
+            for key, part in value.items():
+                name = _key(key)
+                made[name] = self.of(part, f"{path}.{name}" if path else str(name))
+            return made
+        if isinstance(value, list):
+            items: list[Any] = []
+            self._memo[id(value)] = (value, items)
+            items.extend(self.of(part, f"{path}.{i}" if path else str(i)) for i, part in enumerate(value))
+            return items
+        if isinstance(value, tuple):
+            return tuple(self.of(part, f"{path}.{i}" if path else str(i)) for i, part in enumerate(value))
+        return value
+
+    def _object(self, value: Any, name: str, state: Any, path: str) -> Any:
+        known = state if isinstance(state, dict) else {}
+        if _FIELDS.fullmatch(name):
+            return self.of(known, path)
+        if _CONTENT.fullmatch(name):
+            return self.of(known.get("_content"), path)
+        if _VALUE.fullmatch(name):
+            return self.of(known.get("_val"), path)
+        inert = self._note(name, path)
+        self._memo[id(value)] = (value, inert)
+        stored = state if state is not None else getattr(value, "arguments", ()) or list(value) or None
+        inner = Plain(_memo=self._memo)  # the parts of an object are no news beside the object
+        inert.state = inner.of(stored, path)
+        return inert
+
+    def _note(self, name: str, path: str) -> Inert:
+        self.inert.setdefault(name, []).append(path)
+        return Inert(name)
+
+
+def dense(tensor: Tensor, path: str) -> Tensor:
+    """The tensor as an ordinary one: out of a Parameter, dequantised, not sparse. Raises ``Unread``."""
+    tensor = tensor.detach()
+    if tensor.is_meta:
+        raise Unread(f"holds no data for the tensor '{path}' (device meta); save the weights themselves")
+    if tensor.is_nested:
+        raise Unread(f"holds the nested tensor '{path}', which is no weight of an encoder")
+    if tensor.is_quantized:
+        return tensor.dequantize()
+    return tensor if tensor.layout == strided else tensor.to_dense()
+
+
+def networks(content: Any) -> list[str]:
+    """Names of the classes of pickled networks that were left inert in the dictionaries of ``content``."""
+    return [
+        part.name
+        for _, part in _parts(content, set())
+        if isinstance(part, Inert)
+        and isinstance(part.state, Mapping)
+        and {"_modules", "_parameters"} <= part.state.keys()
+    ]
+
+
+def has_weights(content: Any) -> bool:
+    """Whether a tensor stands by its name anywhere outside the state of the training."""
+    return any(
+        isinstance(part, Tensor) and not any(word in path.lower() for word in _BESIDE_WEIGHTS)
+        for path, part in _parts(content, set())
+    )
+
+
+def _parts(content: Any, seen: set[int], path: str = "") -> Iterator[tuple[str, Any]]:
+    """Every value in nested dictionaries with its path; a shared or cyclic dictionary comes once."""
+    if id(content) in seen:
+        return
+    if isinstance(content, Mapping):
+        seen.add(id(content))
+        for key, part in content.items():
+            yield from _parts(part, seen, f"{path}.{key}")
+    else:
+        yield path, content
+
+
+def _key(key: Any) -> Any:
+    if isinstance(key, type) and issubclass(key, StandIn):
+        return key.named
+    return key.named if isinstance(key, StandIn) else key
+
+
+def _data_type(value: Any) -> str:
+    """The name of the type of a real object (``--trust-pickle``) that is read as data."""
+    name = _type_name(type(value))
+    return name if any(known.fullmatch(name) for known in (_FIELDS, _CONTENT, _VALUE)) else ""
+
+
+def _type_name(kind: type) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"

@@ -1,0 +1,52 @@
+"""Checkpoints of sslaudit's own trainers: their header says everything."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from sslaudit.errors import UnreadableFile
+from sslaudit.refs import EncoderRef
+from sslaudit.train.backbones import build_backbone
+from sslaudit.train.checkpoint import Header, read_checkpoint
+from sslaudit_checkpoints import refusal
+from sslaudit_checkpoints.architectures.base import Architecture, Reading
+from sslaudit_checkpoints.fits import Fit
+from sslaudit_checkpoints.match import match
+
+
+def fit(ref: EncoderRef, content: Mapping[str, Any]) -> Fit:
+    """The backbone. Raises ``UnreadableFile`` for a bad header and ``WeightsMismatch``."""
+    try:
+        header, backbone, _ = read_checkpoint(content)
+    except UnreadableFile as error:
+        raise UnreadableFile(f"'{ref.locator}': {error}") from None
+    architecture = Architecture(
+        name=header.backbone,
+        build=lambda: build_backbone(header.backbone),
+        preprocess=header.preprocessing(),
+        facts=_facts(header),
+    )
+    with torch.device("meta"):
+        skeleton = architecture.build()
+    found = match(backbone, skeleton.state_dict())
+    if not found.complete:
+        raise refusal.mismatch(ref.locator, f"{header.backbone}, which the header names", found)
+    return Fit(
+        prefix="backbone.",
+        origin="backbone.",
+        branch="backbone",
+        reading=Reading(architecture=architecture, state=backbone),
+        skeleton=skeleton,
+        match=found,
+    )
+
+
+def _facts(header: Header) -> dict[str, str]:
+    return {
+        "method": header.method,
+        "recipe": header.recipe,
+        "epochs": str(header.epochs),
+        "trained on": f"{header.data}, {header.images} images",
+        "training data digest": header.data_digest,
+    }
