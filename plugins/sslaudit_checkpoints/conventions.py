@@ -151,12 +151,7 @@ _ALL = (
     _imagenet("pycontrast", "PyContrast", "HobbitLong/PyContrast pycontrast/datasets/util.py"),
     _imagenet("rotnet", "RotNet", "gidariss/FeatureLearningRotNet dataloader.py"),
     _cifar("rotnet-cifar", "RotNet", _MEAN_255, _STD_255, "gidariss/FeatureLearningRotNet dataloader.py"),
-    _imagenet(
-        "vissl",
-        "VISSL",
-        "facebookresearch/vissl configs/config/benchmark/linear_image_classification/imagenet1k/"
-        "eval_resnet_8gpu_transfer_in1k_linear.yaml",
-    ),
+    _imagenet("vissl", "VISSL", "facebookresearch/vissl eval_resnet_8gpu_transfer_in1k_linear.yaml"),
     _imagenet(
         "mmselfsup",
         "MMSelfSup",

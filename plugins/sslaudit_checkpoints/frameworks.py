@@ -55,7 +55,6 @@ FRAMEWORKS: tuple[Project, ...] = (
         branch=r"(^|\.)(backbone|encoder)(\.|$)",
         convention="sololearn",
         cifar_convention="sololearn-cifar",
-        note="solo-learn pads the first convolution of its CIFAR stem by 2 pixels, not by 1",
     ),
     Project(
         name="lightly",
@@ -81,7 +80,6 @@ FRAMEWORKS: tuple[Project, ...] = (
         ),
         branch=BACKBONE,
         convention="lightly",
-        note="lightly's ResNetGenerator in nn.Sequential has no ReLU after the first norm",
     ),
     Project(
         name="bolts-simclr",

@@ -16,9 +16,9 @@ class Project:
     source: str
     """Owner, repository and the file that writes or reads the layout."""
     signs: tuple[str, ...]
-    """Regular expressions; each must be found in at least one path."""
+    """Regular expressions; each must be found in the paths, one a line in the order of the file."""
     never: tuple[str, ...] = ()
-    """Regular expressions; none may be found in any path."""
+    """Regular expressions; none may be found."""
     branch: str = ""
     """Regular expression of the address that the project evaluates; empty when there is one backbone."""
     convention: str

@@ -1,4 +1,4 @@
-"""Which SSL project wrote a file, told from the names in it.
+"""Which SSL project wrote a file, told from the names in it and their order.
 
 ``signs`` are facts of files that the project's own code writes. A path is a key or a chain of keys
 joined with dots, tensor names included, wrappers taken out: ``state_dict.encoder_q.conv1.weight``.
@@ -40,6 +40,17 @@ _METHODS: tuple[Project, ...] = (
         never=(r"projector\.\d+\.(bias|running_mean)$", r"predictor\."),
         branch=r"(^|\.)encoder(\.|$)",
         convention="spijkervet",
+    ),
+    Project(
+        name="simclr-converter",
+        title="Google's SimCLR, converted",
+        method="simclr",
+        source="tonylins/simclr-converter resnet_wider.py",
+        signs=(  # the shortcut stands before the convolutions of its block
+            r"^state_dict\.layer1\.0\.downsample\.1\.num_batches_tracked\nstate_dict\.layer1\.0\.conv1\.weight$",
+            r"^state_dict\.fc\.weight$",
+        ),
+        convention="simclr-converter",
     ),
     Project(
         name="simclrv2",
@@ -111,7 +122,7 @@ _METHODS: tuple[Project, ...] = (
         source="facebookresearch/simsiam simsiam/builder.py",
         signs=(
             r"(^|\.)encoder\.fc\.6\.weight$",
-            r"(^|\.)encoder\.fc\.7\.running_mean$",
+            r"(^|\.)encoder\.fc\.3\.weight$",
             r"(^|\.)predictor\.3\.weight$",
         ),
         convention="simsiam",
@@ -164,6 +175,18 @@ _METHODS: tuple[Project, ...] = (
         ),
         branch=r"(^|\.)online_network(\.|$)",
         convention="yaox12",
+    ),
+    Project(
+        name="byol-convert",
+        title="DeepMind's BYOL, converted",
+        method="byol",
+        source="ajtejankar/byol-convert convert.py, resnet.py",
+        signs=(  # all weights, then all statistics, and no counters
+            r"\A([\w.]+\.(weight|bias)\n)+([\w.]+\.running_(mean|var)(\n|\Z))+\Z",
+            r"^layer4\.0\.conv3\.weight$",
+            r"^fc\.weight$",
+        ),
+        convention="byol",
     ),
     Project(
         name="barlowtwins",
@@ -224,7 +247,7 @@ _METHODS: tuple[Project, ...] = (
         signs=(
             r"^teacher\.backbone\.",
             r"^student\.backbone\.",
-            r"^teacher\.head\.last_layer\.",
+            r"^(dino_loss\.center$|teacher\.head\.last_layer\.)",
         ),
         never=(r"^ibot_loss(\.|$)", r"\.ibot_head\."),
         branch=r"^teacher(\.|$)",

@@ -9,8 +9,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import torch
 from torch import Tensor
 
 WRAPPERS = frozenset(
@@ -18,7 +16,8 @@ WRAPPERS = frozenset(
 )
 """Segments that DataParallel, torch.compile, FSDP, activation checkpointing and Fabric put into names."""
 
-_DEPTH = 32
+_TWICE = 2
+"""How often one container is entered: pickles share and nest them, and can make a file endless."""
 _COUNTED = ("total_ops", "total_params")
 """Scalars that the profiler thop leaves in every module."""
 
@@ -41,7 +40,7 @@ class Stored:
 
 def flatten(content: Mapping[str, Any]) -> dict[str, Stored]:
     """Every tensor by its path without wrapper segments; by its full path where two would collide."""
-    found = list(_walk(content, "", _DEPTH))
+    found = list(_walk(content))
     count = Counter(unwrapped(stored.path) for stored in found)
     return {
         stored.path if count[unwrapped(stored.path)] > 1 else unwrapped(stored.path): stored
@@ -75,16 +74,25 @@ def counted(labels: Iterable[str]) -> tuple[str, ...]:
     return tuple(f"{label} ({count} tensor{'s' if count > 1 else ''})" for label, count in counts.items())
 
 
-def _walk(content: Any, path: str, depth: int) -> Iterator[Stored]:
-    for key, value in _items(content):
-        if key.rpartition(".")[2] in _COUNTED:
-            continue
+def _walk(content: Any) -> Iterator[Stored]:
+    entered: Counter[int] = Counter()
+    waiting: list[tuple[str, str, Any]] = [("", "", content)]
+    while waiting:
+        branch, name, value = waiting.pop()
         if isinstance(value, Tensor):
-            yield Stored(path, key, value)
-        elif isinstance(value, np.ndarray) and value.dtype.kind in "fiu":
-            yield Stored(path, key, torch.from_numpy(value))
-        elif depth and "optim" not in key.lower():
-            yield from _walk(value, f"{path}.{key}" if path else key, depth - 1)
+            yield Stored(branch, name, value)
+            continue
+        entered[id(value)] += 1
+        if entered[id(value)] <= _TWICE:
+            path = f"{branch}.{name}" if branch else name
+            items = [(path, key, one) for key, one in _items(value) if not _of_no_use(key, one)]
+            waiting.extend(reversed(items))
+
+
+def _of_no_use(key: str, value: Any) -> bool:
+    if isinstance(value, Tensor):
+        return key.rpartition(".")[2] in _COUNTED
+    return "optim" in key.lower()
 
 
 def _items(content: Any) -> Iterator[tuple[str, Any]]:

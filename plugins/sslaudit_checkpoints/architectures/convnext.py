@@ -135,8 +135,12 @@ def infer(state: State, last_eps: float) -> Plan:
 
 
 def architecture(plan: Plan, hints: Hints) -> Architecture:
-    """The architecture of ``plan``; it takes images of any size."""
+    """The architecture of ``plan``. Raises ``Unfit`` for images that are too small."""
     size = hints.size or (224, 224)
+    if min(size) < (least := plan.patch * 8):
+        raise Unfit(
+            f"images of {size[0]}x{size[1]} vanish in its strides; it needs {least} pixels: size={least}"
+        )
     order = "last norm, then global average" if plan.norm_first else "global average, then the last norm"
     return Architecture(
         name=plan.name,

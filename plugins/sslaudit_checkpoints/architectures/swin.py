@@ -208,6 +208,10 @@ def _read_torchvision(state: State, hints: Hints) -> Reading:
         second=second,
     )
     _check_heads(width, plan.heads)
+    if min(plan.size) < patch:
+        raise Unfit(
+            f"images of {plan.size[0]}x{plan.size[1]} are smaller than its patches of {patch} pixels."
+        )
     if sum(plan.depths) < 2:
         raise Unfit("it is a Swin of one block; torchvision builds none so small.")
     return Reading(

@@ -34,8 +34,13 @@ from sslaudit_checkpoints.architectures.vit_names import (
 
 HEADS = {
     192: 3,  # DeiT-Ti, DINO, MSN, I-JEPA
+    320: 5,  # timm vit_little
     384: 6,  # DeiT-S, DINO, DINOv2, iBOT, MSN
+    512: 8,  # DeiT III medium
+    640: 10,  # timm vit_betwixt
     768: 12,  # DeiT-B, DINO, DINOv2, MAE, MoCo v3
+    832: 13,  # timm vit_so150m2
+    896: 14,  # timm vit_base_patch16_plus
     1024: 16,  # MAE, DINOv2, MoCo v3, MSN
     1152: 16,  # So400m
     1280: 16,  # MAE and I-JEPA huge, MoCo v3

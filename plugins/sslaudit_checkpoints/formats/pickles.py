@@ -46,8 +46,8 @@ def load(path: Path, *, zipped: bool) -> tuple[Any, tuple[str, ...]]:
     dictionaries: set[str] = set()
     walk = Plain()
     while True:
-        stands = {name: stand_in(name, dictionary=name in dictionaries) for name in names}
         try:
+            stands = {name: stand_in(name, dictionary=name in dictionaries) for name in names}
             with _only(stands):
                 content = walk.of(_torch_load(path, zipped=zipped, weights_only=True))
             break
@@ -79,7 +79,9 @@ def load_trusted(path: Path, *, zipped: bool) -> tuple[Any, tuple[str, ...]]:
     except (Unread, RecursionError):
         raise
     except (Exception, SystemExit) as error:
-        raise Unread(f"does not open, with its code run: {type(error).__name__}: {_first_line(error)}") from error
+        raise Unread(
+            f"does not open, with its code run: {type(error).__name__}: {_first_line(error)}"
+        ) from error
     return content, ("code in this file was run (--trust-pickle)", *walk.notes)
 
 

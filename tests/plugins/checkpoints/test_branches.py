@@ -144,3 +144,14 @@ def test_a_prefix_may_be_given_with_or_without_its_wrapper(
         loads(content, resnet18, images, options=f",prefix={prefix}")
     with pytest.raises(WeightsMismatch, match=r"no backbone behind 'up'; it has: 'state_dict.module.left'"):
         loads(content, resnet18, images, options=",prefix=up")
+
+
+def test_containers_that_share_and_hold_themselves(
+    loads, resnet18: nn.Module, images: Tensor, wanted: State
+) -> None:
+    """Read in a naive way, forty levels that each hold the next one twice never end."""
+    inner: dict[str, object] = {"epoch": 1}
+    for _ in range(40):
+        inner = {"a": inner, "b": inner}
+    inner["again"] = inner
+    loads({"meta": inner, "state_dict": wanted}, resnet18, images)
