@@ -31,7 +31,7 @@ def audit(found: Found, opened: Opened) -> LoadAudit:
 
 def facts_of(found: Found, options: Options, head: Projector | None) -> dict[str, str]:
     """What a reader may ask about the encoder."""
-    facts = {"source": "local file", **found.fit.reading.architecture.facts}
+    facts = {"source": "local file", **found.fit.reading.architecture.facts, **found.facts}
     if found.project is not None:
         facts["layout"] = f"{found.project.title} ({found.project.source})"
         facts["method"] = found.project.method

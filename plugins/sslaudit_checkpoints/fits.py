@@ -20,6 +20,9 @@ that stand for the final model (DINO, timm)."""
 _LEFT = re.compile(r"student|momentum|target|encoder_k|_key|key_encoder")
 """And these are not: moving averages that only serve training (MoCo, BYOL), DINO's student."""
 
+_STEM = "patch_embed.backbone."
+"""Where a hybrid ViT keeps the network that makes its patches: a part, never the encoder."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fit:
@@ -53,6 +56,8 @@ def find(
     unfit: list[Unfit] = []
     for dialect in dialects:
         for prefix in dialect.prefixes(flat):
+            if prefix.endswith(_STEM):
+                continue
             state = {name[len(prefix) :]: one.tensor for name, one in flat.items() if name.startswith(prefix)}
             try:
                 reading = dialect.read(state, hints)

@@ -77,7 +77,7 @@ def _encoder(
         embed=model,
         dim=dim,
         preprocess=preprocess,
-        digest=module_digest(model, architecture.name),
+        digest=module_digest(model, architecture.name, *(f"{k}={v}" for k, v in architecture.facts.items())),
         parameters=count_parameters(model),
         project=None if head is None else head.module.to(device),
         facts=facts_of(found, options, head),

@@ -45,10 +45,11 @@ class Options:
             method=ref.scheme if ref.scheme in METHODS else "",
         )
 
-    def hints(self, project: str) -> Hints:
-        """For the families of architectures."""
+    def hints(self, project: str, *, max_pool: bool | None = None) -> Hints:
+        """For the families of architectures, with what the file itself says."""
         return Hints(
             project=project,
+            max_pool=max_pool,
             heads=self.heads,
             size=self.size,
             arch=self.arch,

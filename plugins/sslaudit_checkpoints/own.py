@@ -15,8 +15,8 @@ from sslaudit_checkpoints.fits import Fit
 from sslaudit_checkpoints.match import match
 
 
-def fit(ref: EncoderRef, content: Mapping[str, Any]) -> Fit:
-    """The backbone. Raises ``UnreadableFile`` for a bad header and ``WeightsMismatch``."""
+def fit(ref: EncoderRef, content: Mapping[str, Any]) -> tuple[Fit, dict[str, str]]:
+    """The backbone, and what the header tells of its training. Raises ``UnreadableFile`` for a bad header and ``WeightsMismatch``."""
     try:
         header, backbone, _ = read_checkpoint(content)
     except UnreadableFile as error:
@@ -25,7 +25,6 @@ def fit(ref: EncoderRef, content: Mapping[str, Any]) -> Fit:
         name=header.backbone,
         build=lambda: build_backbone(header.backbone),
         preprocess=header.preprocessing(),
-        facts=_facts(header),
     )
     with torch.device("meta"):
         skeleton = architecture.build()
@@ -39,7 +38,7 @@ def fit(ref: EncoderRef, content: Mapping[str, Any]) -> Fit:
         reading=Reading(architecture=architecture, state=backbone),
         skeleton=skeleton,
         match=found,
-    )
+    ), _facts(header)
 
 
 def _facts(header: Header) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """Looks for the backbone that a file holds, and says why when there is none."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sslaudit.errors import WeightsMismatch
 from sslaudit.refs import EncoderRef
@@ -31,6 +31,8 @@ class Found:
     others: tuple[str, ...] = ()
     """The rivals that differ, each with the option that takes it."""
     project: Project | None = None
+    facts: Mapping[str, str] = field(default_factory=dict)
+    """What the file tells of the training."""
     assumptions: tuple[str, ...] = ()
 
     @property
@@ -43,13 +45,16 @@ def search(ref: EncoderRef, opened: Opened, options: Options) -> Found:
     content: Mapping[str, object] = opened.content or {}
     flat = flatten(content)
     if is_checkpoint(content):
-        return Found(flat=flat, fit=own.fit(ref, content))
+        fit, facts = own.fit(ref, content)
+        return Found(flat=flat, fit=fit, facts=facts)
     if any(name.endswith("_flat_param") for name in flat):
         raise refusal.flattened(ref.locator)
     if not flat:
         raise WeightsMismatch(f"'{ref.locator}' holds no tensors by name.")
     project = recognise([one.path for one in flat.values()] + list(keys(content)))
-    hints = options.hints(project.name if project else "")
+    if project is not None and project.refusal and options.key is None and options.prefix is None:
+        raise WeightsMismatch(f"'{ref.locator}': {project.refusal}")
+    hints = options.hints(project.name if project else "", max_pool=_max_pool(content))
     fits, unfit = _fits(flat, options, hints)
     if options.key is not None:
         chosen = by_key(fits, options.key)
@@ -149,6 +154,13 @@ def _believed(ref: EncoderRef, fit: Fit, options: Options, content: Mapping[str,
     said = stated.in_file(content)
     if said and said != base and stated.named(said) is not None:
         yield f"the file says {said}, its tensors fit {name}: the tensors are believed"
+
+
+def _max_pool(content: Mapping[str, object]) -> bool | None:
+    """Whether Lightning Bolts kept the max-pool, which it chooses apart from the stem."""
+    parameters = content.get("hyper_parameters")
+    said = parameters.get("maxpool1") if isinstance(parameters, Mapping) else None
+    return said if isinstance(said, bool) else None
 
 
 def _has_part(flat: Mapping[str, Stored], key: str) -> bool:

@@ -38,6 +38,8 @@ class Hints:
     """Input height and width in pixels, when the user says (``size=``)."""
     same_padding: bool = False
     """Whether layers of stride 2 pad as in TensorFlow (``padding=same``): no tensor shows it."""
+    max_pool: bool | None = None
+    """Whether a max-pool follows the stem, where the file's own settings say."""
     arch: str | None = None
     """The architecture that the user states (``arch=``)."""
 

@@ -22,7 +22,7 @@ from sslaudit.encoder import Preprocess
 from sslaudit_checkpoints.architectures.base import Architecture, Dialect, Hints, Reading, State, Unfit
 from sslaudit_checkpoints.architectures.shapes import count, refuse_gray, shape
 
-_NAMES = {
+_NAMES: dict[tuple[int, tuple[int, ...]], str] = {
     (40, (2, 2, 6, 2)): "atto",
     (48, (2, 2, 6, 2)): "femto",
     (64, (2, 2, 6, 2)): "pico",
@@ -164,7 +164,8 @@ def build(plan: Plan) -> nn.Module:
         conv_bias=plan.bias,
         head_norm_first=plan.norm_first,
     )
-    (model.norm_pre if plan.norm_first else model.head.norm).eps = plan.last_eps
+    last = model.norm_pre if plan.norm_first else model.head.norm
+    last.eps = plan.last_eps
     return model
 
 

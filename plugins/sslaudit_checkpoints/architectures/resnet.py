@@ -40,7 +40,9 @@ class Plan:
     channels: int = 3
     """Input channels: 3, or 1 for gray."""
     cifar_stem: bool = False
-    """3x3 conv1 with stride 1, no max-pool."""
+    """3x3 conv1 with stride 1."""
+    max_pool: bool = True
+    """Whether a max-pool follows the first convolution."""
     stem_padding: int = 1
     """Padding of the CIFAR stem."""
     deep_stem: bool = False
@@ -86,16 +88,13 @@ def named(name: str) -> Plan | None:
 def architecture(plan: Plan) -> Architecture:
     """The architecture of ``plan``, with what it assumes."""
     size, crop = ((32, 32), 1.0) if plan.cifar_stem else ((224, 224), 0.875)
-    stem, assumptions = "7x7 conv1 with stride 2, max-pool", []
-    if plan.deep_stem:
-        stem = "three 3x3 convolutions, max-pool"
-    if plan.cifar_stem:
-        stem = "3x3 conv1 with stride 1, no max-pool (CIFAR stem)"
+    assumptions = []
+    if plan.cifar_stem and not plan.max_pool:
         assumptions.append("CIFAR stem (3x3 conv1, no max-pool) assumed from conv1 shape")
     if plan.stem_padding != 1:
         assumptions.append(f"conv1 with padding {plan.stem_padding}, as its project builds the CIFAR stem")
     if plan.same_padding:
-        assumptions.append("padding as in TensorFlow ('same'), as the user says")
+        assumptions.append("padding as in TensorFlow ('same')")
     if plan.channels == 1:
         assumptions.append("conv1 takes one channel: images are turned to gray")
     return Architecture(
@@ -103,8 +102,19 @@ def architecture(plan: Plan) -> Architecture:
         build=lambda: build(plan),
         preprocess=Preprocess(size=size, crop=crop, source="assumed"),
         assumptions=tuple(assumptions),
-        facts={"stem": stem, "pooling": "global average"},
+        facts={"stem": _stem_in_words(plan), "pooling": "global average"},
     )
+
+
+def _stem_in_words(plan: Plan) -> str:
+    if plan.deep_stem:
+        first = "three 3x3 convolutions"
+    elif plan.cifar_stem:
+        first = f"3x3 conv1 with stride 1 and padding {plan.stem_padding} (CIFAR stem)"
+    else:
+        first = "7x7 conv1 with stride 2"
+    parts = [first, *([] if plan.stem_relu else ["no ReLU"]), "max-pool" if plan.max_pool else "no max-pool"]
+    return ", ".join([*parts, *(["TensorFlow's padding"] if plan.same_padding else [])])
 
 
 def build(plan: Plan) -> nn.Module:
@@ -114,9 +124,10 @@ def build(plan: Plan) -> nn.Module:
     out = 64 * plan.width
     if plan.cifar_stem:
         model.conv1 = nn.Conv2d(plan.channels, out, 3, stride=1, padding=plan.stem_padding, bias=False)
-        model.maxpool = nn.Identity()
     elif plan.channels != 3:
         model.conv1 = nn.Conv2d(plan.channels, out, 7, stride=2, padding=3, bias=False)
+    if not plan.max_pool:
+        model.maxpool = nn.Identity()
     if not plan.stem_relu:
         model.relu = nn.Identity()  # the blocks have their own
     if plan.same_padding:

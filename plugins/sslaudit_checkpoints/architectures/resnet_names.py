@@ -19,6 +19,11 @@ from sslaudit_checkpoints.architectures.resnet import Plan, architecture, named
 _PUBLISHED_WIDTHS = (1, 2, 3, 4, 5)
 """Multiples of the usual width in SimCLR, BYOL and SwAV, all with bottleneck blocks."""
 
+_CONVERTED = (
+    "padding as in torchvision: the file has no num_batches_tracked, so it was converted or is older than "
+    "torch 0.4.1, and networks of TensorFlow and JAX pad their strided layers otherwise (padding=same)"
+)
+
 _INDEX = re.compile(r"(\d+)\.(.+)")
 
 
@@ -40,6 +45,7 @@ def infer(state: State, hints: Hints) -> Plan:
         raise Unfit(f"its first convolution is {kernel}x{kernel}; 7x7 and 3x3 stems are known.")
     if channels not in (1, 3):
         raise Unfit(f"its first convolution takes {channels} channels; sslaudit feeds 3 (RGB) or 1 (gray).")
+    cifar_stem = kernel == 3 and not deep
     plan = Plan(
         bottleneck=bottleneck,
         layers=layers,
@@ -47,11 +53,12 @@ def infer(state: State, hints: Hints) -> Plan:
         base_width=64 * inner // (groups * planes) if bottleneck and planes else 64,
         width=max(1, planes // 64),
         channels=channels,
-        cifar_stem=not deep and kernel == 3,
-        stem_padding=2 if hints.project == "sololearn" else 1,
+        cifar_stem=cifar_stem,
+        max_pool=not cifar_stem if hints.max_pool is None else hints.max_pool,
+        stem_padding=2 if cifar_stem and hints.project == "sololearn" else 1,
         deep_stem=deep,
         attention="layer1.0.se.fc1.weight" in state,
-        same_padding=hints.same_padding,
+        same_padding=hints.same_padding or hints.project == "byol-convert",
     )
     _refuse_unknown_width(plan, hints)
     return plan
@@ -75,7 +82,11 @@ def _read(state: State, hints: Hints) -> Reading:
     names = {name: re.sub(r"\.shortcut\.", ".downsample.", name) for name in state}
     renamed = {names[name]: tensor for name, tensor in state.items()}
     rules = ("'shortcut' is 'downsample' here",) if any(a != b for a, b in names.items()) else ()
-    return Reading(architecture=architecture(infer(renamed, hints)), state=renamed, renamed=rules)
+    plan = infer(renamed, hints)
+    made = architecture(plan)
+    if not plan.same_padding and not any(name.endswith("num_batches_tracked") for name in state):
+        made = replace(made, assumptions=(*made.assumptions, _CONVERTED))
+    return Reading(architecture=made, state=renamed, renamed=rules)
 
 
 def _read_positions(state: State, hints: Hints) -> Reading:
@@ -180,9 +191,7 @@ def _widths(state: State, conv: str) -> tuple[int, int]:
 
 
 def _blocks(state: State, stage: int) -> int:
-    """Number of blocks; a gap counts, so that it is found missing."""
-    found = [int(m[1]) for name in state if (m := re.match(rf"layer{stage}\.(\d+)\.", name))]
-    return max(found, default=-1) + 1
+    return len({match[1] for name in state if (match := re.match(rf"layer{stage}\.(\d+)\.", name))})
 
 
 DIALECTS = (

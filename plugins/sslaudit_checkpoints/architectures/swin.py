@@ -20,7 +20,7 @@ from sslaudit.encoder import Preprocess
 from sslaudit_checkpoints.architectures.base import Architecture, Dialect, Hints, Reading, State, Unfit
 from sslaudit_checkpoints.architectures.shapes import count, refuse_gray, shape
 
-_NAMES = {
+_NAMES: dict[tuple[int, tuple[int, ...]], str] = {
     (96, (2, 2, 6, 2)): "tiny",
     (96, (2, 2, 18, 2)): "small",
     (128, (2, 2, 18, 2)): "base",
@@ -90,7 +90,7 @@ def build(plan: Plan) -> nn.Module:
 
 def build_torchvision(plan: Plan) -> nn.Module:
     """torchvision's net (B, 3, H, W) -> (B, D) with fresh weights; it takes images of any size."""
-    model = torchvision_swin.SwinTransformer(
+    model: nn.Module = torchvision_swin.SwinTransformer(
         patch_size=[plan.patch, plan.patch],
         embed_dim=plan.width,
         depths=list(plan.depths),

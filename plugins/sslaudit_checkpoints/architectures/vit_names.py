@@ -113,10 +113,10 @@ def _registers(state: State) -> dict[str, Tensor]:
 
     timm's table is for the patches alone. Source: facebookresearch/dinov2 vision_transformer.py.
     """
-    table, token = state.get("pos_embed"), state.get("cls_token")
     width = shape(state, "register_tokens", 3)[2]
     if shape(state, "pos_embed", 3)[::2] != (1, width) or shape(state, "cls_token", 3) != (1, 1, width):
         raise Unfit("its register tokens, class token and position table have different widths.")
+    table, token = state["pos_embed"], state["cls_token"]
     named = {name: tensor for name, tensor in state.items() if name != "register_tokens"}
     return named | {
         "reg_token": state["register_tokens"],
@@ -132,7 +132,7 @@ def _joined(state: State, layer: str, parts: tuple[str, ...], name: str) -> dict
     for match in filter(None, map(first.fullmatch, state)):
         names = [f"{match[1]}{part}.{match[2]}" for part in parts]
         tensors = [named[one] for one in names if one in named]
-        if len({tensor.shape for tensor in tensors}) != 1 or len(tensors) != len(parts):
+        if len({t.shape for t in tensors}) != 1 or not tensors[0].ndim or len(tensors) != len(parts):
             continue  # they keep their names, and the match refuses them
         named = {one: tensor for one, tensor in named.items() if one not in names}
         named[f"{match[1]}{name}.{match[2]}"] = torch.cat(tensors)

@@ -81,6 +81,17 @@ def test_the_cifar_stem_has_no_max_pool(loads, telling) -> None:
         assert (encoder.embed(small) - model(small)).abs().max() > 0.1
 
 
+def test_lightning_bolts_says_whether_the_max_pool_stays(loads, telling) -> None:
+    """pl_bolts/models/self_supervised/resnets.py: first_conv and maxpool1 are chosen apart."""
+    model, small = cifar(), torch.randn(2, 3, 32, 32)
+    model.maxpool = nn.MaxPool2d(3, 2, 1)
+    content = {
+        "state_dict": {f"encoder.{k}": v for k, v in telling(model).state_dict().items()},
+        "hyper_parameters": {"first_conv": False, "maxpool1": True},
+    }
+    assert loads(content, model, small).facts["stem"].endswith("(CIFAR stem), max-pool")
+
+
 def test_one_input_channel_takes_gray(loads, telling, images: Tensor) -> None:
     model = torchvision.models.resnet18(weights=None)
     model.conv1 = nn.Conv2d(1, 64, 7, stride=2, padding=3, bias=False)

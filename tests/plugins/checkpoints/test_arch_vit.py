@@ -529,10 +529,21 @@ def test_what_differs_does_not_match(change: str) -> None:
 
 
 @pytest.mark.parametrize("part", ["query.weight", "value.bias"])
-def test_a_part_of_the_attention_that_is_missing_does_not_match(tmp_path: Path, part: str) -> None:
-    model = FAMILIES["ViT"]()
-    model.save_pretrained(tmp_path)
+@pytest.mark.parametrize("stored", [None, torch.tensor(1.0), torch.zeros(3)])
+def test_a_damaged_part_of_the_attention_does_not_match(
+    tmp_path: Path, part: str, stored: Tensor | None
+) -> None:
+    FAMILIES["ViT"]().save_pretrained(tmp_path)
     state = load_file(tmp_path / "model.safetensors")
     del state[f"encoder.layer.1.attention.attention.{part}"]
+    if stored is not None:
+        state[f"encoder.layer.1.attention.attention.{part}"] = stored
+    reading = read(state, heads=4)
+    assert not match(reading.state, reading.architecture.skeleton().state_dict()).complete
+
+
+def test_scalars_in_place_of_all_parts_do_not_match() -> None:
+    state = FAMILIES["ViT"]().state_dict()
+    state |= {f"layers.1.attention.{part}_proj.bias": torch.tensor(1.0) for part in "qkv"}
     reading = read(state, heads=4)
     assert not match(reading.state, reading.architecture.skeleton().state_dict()).complete
