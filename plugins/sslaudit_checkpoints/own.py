@@ -16,7 +16,10 @@ from sslaudit_checkpoints.match import match
 
 
 def fit(ref: EncoderRef, content: Mapping[str, Any]) -> tuple[Fit, dict[str, str]]:
-    """The backbone, and what the header tells of its training. Raises ``UnreadableFile`` for a bad header and ``WeightsMismatch``."""
+    """The backbone, and what the header tells of its training.
+
+    Raises ``UnreadableFile`` for a bad header and ``WeightsMismatch``.
+    """
     try:
         header, backbone, _ = read_checkpoint(content)
     except UnreadableFile as error:

@@ -263,6 +263,14 @@ _METHODS: tuple[Project, ...] = (
         convention="dinov2",
     ),
     Project(
+        name="rotnet-nin",
+        title="RotNet, Network in Network",
+        method="rotnet",
+        source="gidariss/FeatureLearningRotNet architectures/NetworkInNetwork.py",
+        signs=(r"^network\._feature_blocks\.0\.Block1_ConvB1\.layers\.Conv\.weight$",),
+        convention="rotnet-cifar",
+    ),
+    Project(
         name="mae",
         title="MAE",
         method="",

@@ -32,16 +32,6 @@ REFUSED: tuple[Project, ...] = (
         f"activations are not in its tensors.\n{_EXPORT.format('netE')}",
     ),
     Project(
-        name="rotnet-nin",
-        title="RotNet, Network in Network",
-        method="rotnet",
-        source="gidariss/FeatureLearningRotNet architectures/NetworkInNetwork.py",
-        signs=(r"^network\._feature_blocks\.0\.Block1_ConvB1\.layers\.Conv\.weight$",),
-        convention="rotnet-cifar",
-        refusal="it holds RotNet's Network in Network ('_feature_blocks'), which is evaluated at a layer of "
-        f"the user's choice.\n{_EXPORT.format('network')}",
-    ),
-    Project(
         name="rotnet-alexnet",
         title="RotNet, AlexNet",
         method="rotnet",

