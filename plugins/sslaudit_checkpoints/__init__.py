@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from sslaudit.hookspecs import hookimpl
 from sslaudit.refs import EncoderRef
 from sslaudit.specs import EncoderScheme, Option
+from sslaudit_checkpoints.folder import hub_ref
 
 if TYPE_CHECKING:
     from sslaudit.encoder import Encoder
@@ -78,12 +79,20 @@ def sslaudit_encoders() -> Iterable[EncoderScheme]:
 
 
 def _load(ref: EncoderRef, device: str) -> "Encoder":
+    if (folder := hub_ref(ref)) is not None:
+        from sslaudit_hub.load import load as load_folder
+
+        return load_folder(folder, device)
     from sslaudit_checkpoints.load import load
 
     return load(ref, device)
 
 
 def _untrained(ref: EncoderRef, seed: int, device: str) -> "Encoder":
+    if (folder := hub_ref(ref)) is not None:
+        from sslaudit_hub.load import untrained as untrained_folder
+
+        return untrained_folder(folder, seed, device)
     from sslaudit_checkpoints.load import untrained
 
     return untrained(ref, seed, device)

@@ -9,7 +9,6 @@ from sslaudit.errors import EncoderError
 from sslaudit.refs import EncoderRef
 from sslaudit_checkpoints import graphs, projector
 from sslaudit_checkpoints.audit import audit, facts_of
-from sslaudit_checkpoints.folder import hub_ref
 from sslaudit_checkpoints.formats.opened import Opened
 from sslaudit_checkpoints.formats.read import read
 from sslaudit_checkpoints.materialise import checked, fresh, network
@@ -24,10 +23,6 @@ def load(ref: EncoderRef, device: str) -> Encoder:
     Raises ``EncoderError`` kinds. A part of the weights is loaded only with ``allow-partial``, and
     then ``LoadAudit.missing`` names the rest.
     """
-    if (folder := hub_ref(ref)) is not None:
-        from sslaudit_hub.load import load as load_folder
-
-        return load_folder(folder, device)
     options, opened = _open(ref)
     if opened.kind != "tensors":
         return graphs.load(ref, opened, options, device)
@@ -44,10 +39,6 @@ def load(ref: EncoderRef, device: str) -> Encoder:
 
 def untrained(ref: EncoderRef, seed: int, device: str) -> Encoder:
     """The architecture of the file with fresh weights drawn from ``seed``."""
-    if (folder := hub_ref(ref)) is not None:
-        from sslaudit_hub.load import untrained as untrained_folder
-
-        return untrained_folder(folder, seed, device)
     options, opened = _open(ref)
     if opened.kind != "tensors":
         raise EncoderError(f"'{ref.locator}' is a {opened.format}: it has no untrained copy.")

@@ -7,12 +7,15 @@ tensors is an activation; which one, no tensor shows: ReLU, but GELU in DINO's h
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from sslaudit_checkpoints.fits import Fit
 from sslaudit_checkpoints.tensors import Stored
+
+Layer = TypeVar("Layer", bound=nn.Module)
 
 _NAME = re.compile(r"proj|head|(^|\.)(fc|g|neck|mlp)(\.|$)")
 _NOT = re.compile(r"predict|classif|prototype|decoder|momentum_proj|target")
@@ -73,21 +76,30 @@ def build(layers: Mapping[int, Mapping[str, Tensor]], dim: int, *, gelu: bool = 
 
 
 def _linear(tensors: Mapping[str, Tensor], width: int) -> nn.Linear | None:
-    weight, bias = tensors.get("weight"), tensors.get("bias")
+    weight = tensors.get("weight")
     if weight is None or weight.ndim != 2 or weight.shape[1] != width:
         return None
-    layer = nn.Linear(width, weight.shape[0], bias=bias is not None, device="meta")
-    layer.load_state_dict({k: v.float() for k, v in tensors.items()}, assign=True)
-    return layer
+    return _filled(nn.Linear(width, weight.shape[0], bias="bias" in tensors, device="meta"), tensors)
 
 
 def _norm(tensors: Mapping[str, Tensor], width: int) -> nn.BatchNorm1d | None:
-    mean = tensors.get("running_mean")
-    if mean is None or mean.shape != (width,):
+    layer = nn.BatchNorm1d(width, affine="weight" in tensors, device="meta")
+    return _filled(layer, {**tensors, "num_batches_tracked": torch.zeros((), dtype=torch.long)})
+
+
+def _filled(layer: Layer, tensors: Mapping[str, Tensor]) -> Layer | None:
+    """The layer with these tensors as float32, or None when they are not all of it or not numbers."""
+    expected = layer.state_dict()
+    kinds, wanted = (
+        {name: (tensor.shape, tensor.is_floating_point()) for name, tensor in state.items()}
+        for state in (tensors, expected)
+    )
+    if kinds != wanted:
         return None
-    layer = nn.BatchNorm1d(width, affine="weight" in tensors)
-    state = {k: v.float() for k, v in tensors.items()}
-    layer.load_state_dict({**state, "num_batches_tracked": torch.zeros((), dtype=torch.long)})
+    ready = {k: v.detach().to(expected[k].dtype) for k, v in tensors.items()}
+    if not all(torch.isfinite(v).all() for v in ready.values()):
+        return None
+    layer.load_state_dict(ready, assign=True)
     return layer
 
 

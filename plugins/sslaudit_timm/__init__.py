@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from sslaudit.hookspecs import hookimpl
 from sslaudit.refs import EncoderRef
-from sslaudit.specs import EncoderScheme, Option
+from sslaudit.specs import EncoderScheme, Option, Source
 
 if TYPE_CHECKING:
     from sslaudit.encoder import Encoder
@@ -14,7 +14,9 @@ OPTIONS = (
     Option(
         name="pool", type=str, default=None, help="how timm pools: avg, token, max (default: the model's own)"
     ),
-    Option(name="size", type=int, default=None, help="input size in pixels (default: the model's own)"),
+    Option(
+        name="size", type=int, default=None, minimum=1, help="input size in pixels (default: the model's own)"
+    ),
 )
 
 
@@ -27,6 +29,7 @@ def sslaudit_encoders() -> Iterable[EncoderScheme]:
             summary="a pretrained timm model by name, classifier removed",
             load=_load,
             untrained=_untrained,
+            resolve=_resolve,
             options=OPTIONS,
             example="timm:resnet50.a1_in1k",
         )
@@ -43,3 +46,9 @@ def _untrained(ref: EncoderRef, seed: int, device: str) -> "Encoder":
     from sslaudit_timm.load import untrained
 
     return untrained(ref, seed, device)
+
+
+def _resolve(ref: EncoderRef) -> Source:
+    from sslaudit_timm.load import resolve
+
+    return resolve(ref)

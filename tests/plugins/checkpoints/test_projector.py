@@ -74,6 +74,21 @@ def test_a_classifier_is_no_projector(loads, resnet18: nn.Module, images: Tensor
     assert loads(state, resnet18, images).project is None
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"projector.1.running_mean": torch.ones(8)},
+        {"projector.1.weight": torch.ones(8), "projector.1.running_mean": torch.ones(8)},
+        {"projector.0.bias": torch.ones(3)},
+        {"projector.0.weight": torch.full((8, 512), float("nan"))},
+    ],
+)
+def test_a_damaged_projector_is_none(loads, resnet18: nn.Module, images: Tensor, damage: dict) -> None:
+    content = {f"backbone.{k}": v for k, v in resnet18.state_dict().items()}
+    content |= {"projector.0.weight": torch.ones(8, 512), "projector.3.weight": torch.ones(4, 8)} | damage
+    assert loads(content, resnet18, images).project is None
+
+
 def test_layers_that_do_not_chain_are_no_projector(loads, resnet18: nn.Module, images: Tensor) -> None:
     content = {**{f"backbone.{k}": v for k, v in resnet18.state_dict().items()}}
     content |= {"projector.0.weight": torch.ones(8, 512), "projector.2.weight": torch.ones(8, 9)}

@@ -1,11 +1,17 @@
 """``timm:NAME``: timm's own model and preprocessing; what cannot be had is said in a line."""
 
+from pathlib import Path
+
 import pytest
 import timm
 import torch
+from timm.models import save_for_hf
 
 from sslaudit import EncoderError, UsageError, load_encoder
+from sslaudit.errors import WeightsMismatch
 from sslaudit.loading import load_untrained
+from sslaudit.refs import EncoderRef
+from sslaudit_timm.load import resolve
 from tests.conftest import Run
 
 
@@ -52,6 +58,43 @@ def test_an_unknown_name_is_answered_with_near_ones() -> None:
 def test_weights_that_cannot_be_had_are_one_line(run: Run) -> None:
     done = run("evaluate", "timm:resnet18", "--data", "digits", env={"HF_HUB_OFFLINE": "1", "HF_HOME": "hub"})
     assert done.returncode == 1
-    (line,) = done.stderr.splitlines()
-    assert "the weights of timm:resnet18 are not in the local cache" in line
-    assert "file,arch=timm:resnet18:PATH" in line
+    assert done.stderr.splitlines() == [
+        "error: the weights of timm:resnet18: 'timm/resnet18.a1_in1k' is not in the local cache (hub/hub) "
+        "and offline mode is on. With a file of your own: file,arch=timm:resnet18:PATH."
+    ]
+
+
+def test_weights_that_are_not_on_the_hub_are_not_fetched_offline(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    name = next(
+        name
+        for name in timm.list_pretrained("*")
+        if not (record := timm.models.get_pretrained_cfg(name)).hf_hub_id and record.url
+    )
+    with pytest.raises(EncoderError, match=rf"the weights of timm:{name}, from http.*offline mode is on"):
+        load_encoder(f"timm:{name}")
+    assert list(tmp_path.iterdir()) == []
+    ref = EncoderRef("timm", name)
+    assert resolve(ref).name.startswith("http")
+
+
+def test_a_name_without_weights_names_those_that_have_them() -> None:
+    with pytest.raises(
+        EncoderError, match=r"timm has no pretrained weights for 'resnet18\.other_tag'\. It has them"
+    ):
+        load_encoder("timm:resnet18.other_tag")
+    with pytest.raises(EncoderError, match="timm has no pretrained weights for 'vit_base_patch16_18x2_224'"):
+        load_encoder("timm:vit_base_patch16_18x2_224")
+
+
+def test_a_pooling_that_needs_other_weights_is_a_mismatch(tmp_path: Path) -> None:
+    model = timm.create_model("test_vit", num_classes=7)
+    save_for_hf(model, tmp_path, safe_serialization=True)
+    whole = load_encoder(f"timm:local-dir:{tmp_path}")
+    assert whole.load.matched == whole.load.expected == len(whole.module.state_dict())
+    assert whole.load.ignored == ("head (2 tensors)",)
+    with pytest.raises(WeightsMismatch, match=r"missing: fc_norm\.bias, fc_norm\.weight"):
+        load_encoder(f"timm,pool=avg:local-dir:{tmp_path}")
