@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from sslaudit.data import Dataset as Dataset
     from sslaudit.encoder import Encoder as Encoder
     from sslaudit.encoder import LoadAudit as LoadAudit
+    from sslaudit.encoder import Override as Override
     from sslaudit.encoder import Preprocess as Preprocess
     from sslaudit.errors import CardError as CardError
     from sslaudit.errors import DataError as DataError
@@ -55,7 +56,7 @@ _HOMES = {
     "sslaudit.audit": ("evaluate",),
     "sslaudit.comparison": ("paired_difference",),
     "sslaudit.data": ("Dataset",),
-    "sslaudit.encoder": ("Encoder", "LoadAudit", "Preprocess"),
+    "sslaudit.encoder": ("Encoder", "LoadAudit", "Override", "Preprocess"),
     "sslaudit.errors": (
         "CardError",
         "DataError",

@@ -1,17 +1,12 @@
 """The straight line: reference, encoder, plan, features, checks, estimates, report card."""
 
-import platform
-import shlex
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
 from sslaudit.checks import (
@@ -21,17 +16,17 @@ from sslaudit.checks import (
     check_data,
     check_features,
     check_load,
+    check_preprocessing,
 )
 from sslaudit.data import Dataset, subset
-from sslaudit.encoder import Encoder, Preprocess
-from sslaudit.errors import UsageError
+from sslaudit.encoder import Encoder, Override, Preprocess
+from sslaudit.errors import EncoderError, UsageError
 from sslaudit.extraction import (
     Extraction,
     OnProgress,
     PixelViews,
     Precision,
     Progress,
-    Space,
     ViewsMode,
     features_of,
     forget,
@@ -42,16 +37,14 @@ from sslaudit.extraction import (
 from sslaudit.inputs import Labels
 from sslaudit.loading import load_dataset, load_encoder
 from sslaudit.measure import Materials, measure
-from sslaudit.plan import Plan, make_plan
+from sslaudit.plan import Plan, Space, make_plan
 from sslaudit.recipes import Recipe, parse_recipe
+from sslaudit.refs import EncoderRef
 from sslaudit.registry import Registry, installed
-from sslaudit.report.card import Provenance, ReportCard, write_card
-from sslaudit.report.records import data_record, encoder_record, identity_columns
+from sslaudit.report.card import ReportCard, write_card
+from sslaudit.report.records import data_record, encoder_record, identity_columns, provenance
 from sslaudit.results import Check
 from sslaudit.store import Features, default_cache, writable
-
-UNSCORABLE = frozenset({"load", "finite"})
-"""Checks whose failure makes every score meaningless."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,6 +52,7 @@ class Settings:
     """What the user may choose about a run."""
 
     metrics: str | Sequence[str] | None = None
+    space: Space = "embedding"
     recipe: str = "auto"
     views: int = 8
     views_mode: ViewsMode = "per-image"
@@ -71,8 +65,11 @@ class Settings:
     per_class: int | None = None
     cache: str | Path | bool | None = None
     """A folder; None for the default one; False for none."""
+    override: Override | None = None
 
     def __post_init__(self) -> None:
+        if self.space not in ("embedding", "projection"):
+            raise UsageError(f"--space {self.space} is neither embedding nor projection.")
         for option, number in (("--views", self.views), ("--batch-size", self.batch_size)):
             if number is not None and number < 1:
                 raise UsageError(f"{option} {number} is below 1.")
@@ -89,6 +86,7 @@ def evaluate(
     data: str | Dataset,
     *,
     metrics: str | Sequence[str] | None = None,
+    space: Space = "embedding",
     recipe: str = "auto",
     views: int = 8,
     views_mode: ViewsMode = "per-image",
@@ -102,18 +100,21 @@ def evaluate(
     cache: str | Path | bool | None = None,
     output: str | Path | None = None,
     preprocess: Preprocess | None = None,
+    override: Override | None = None,
 ) -> ReportCard:
     """Audit one encoder on one data set.
 
     ``ref`` is a reference (``timm:resnet18``, ``runs/simclr.pt``), a module with ``preprocess``, or
     an ``Encoder``; ``data`` is a reference (``digits``, a folder) or a ``Dataset``. ``metrics``
-    names them with their options (``"knn(k=5),alignment"``). ``recipe="auto"`` takes the recipe
+    names them with their options (``"knn(k=5),alignment"``); with ``space="projection"`` they read
+    what the projector of the checkpoint makes of the embeddings. ``recipe="auto"`` takes the recipe
     that the checkpoint records, else ``simclr``, marked as assumed. ``cache`` is a folder, None for
-    the default one, False for none. With ``output`` the card is also written to that folder.
-    Raises ``SslauditError`` kinds.
+    the default one, False for none. ``override`` wins over the encoder's own preprocessing. With
+    ``output`` the card is also written to that folder. Raises ``SslauditError`` kinds.
     """
     settings = Settings(
         metrics=metrics,
+        space=space,
         recipe=recipe,
         views=views,
         views_mode=views_mode,
@@ -125,9 +126,10 @@ def evaluate(
         max_images=max_images,
         per_class=per_class,
         cache=cache,
+        override=override,
     )
     line = Line(installed(), settings)
-    encoder = load_encoder(ref, device=line.device, preprocess=preprocess, registry=line.registry)
+    encoder = line.load(ref, preprocess=preprocess)
     card = line.run(encoder, line.open(data))
     if output is not None:
         write_card(card, Path(output))
@@ -147,12 +149,30 @@ class Line:
     ) -> None:
         self.registry = registry
         self.settings = settings
-        self.plan: Plan = make_plan(registry, settings.metrics)
+        self.plan: Plan = make_plan(registry, settings.metrics, space=settings.space)
         self.device = pick_device(settings.device)
         if settings.recipe != "auto":
             self._recipe(settings.recipe)
         self._on_progress = on_progress or (lambda progress: None)
         self._say = on_message or (lambda message: None)
+
+    def load(
+        self, ref: str | EncoderRef | nn.Module | Encoder, *, preprocess: Preprocess | None = None
+    ) -> Encoder:
+        """The encoder with the overrides. Raises ``EncoderError`` when it lacks the projector asked for."""
+        encoder = load_encoder(
+            ref,
+            device=self.device,
+            preprocess=preprocess,
+            override=self.settings.override,
+            registry=self.registry,
+        )
+        if self.settings.space == "projection" and encoder.project is None:
+            raise EncoderError(
+                f"'{encoder.ref}' has no projector, and --space projection scores what one gives. "
+                "Leave --space out to score the embeddings."
+            )
+        return encoder
 
     def open(self, data: str | Dataset) -> Dataset:
         """The data set, with the images that were asked for."""
@@ -170,8 +190,9 @@ class Line:
         probe = PixelViews(data, replace(how, views=1), encoder.preprocess).head(PROBE_IMAGES)
         checks = [check_load(encoder.load), check_data(data), *check_behaviour(encoder, probe, how)]
         features, cached = self._features(encoder, data, how, cache, probe)
-        first = next(iter(features.values()), None)
-        checks += check_features(first) if first is not None else []
+        for space, first in list(features.items())[:1]:
+            checks += check_features(first)
+            checks += check_preprocessing(encoder, data, first, replace(how, space=space), cache=cache)
         measured = measure(
             self.plan,
             Materials(
@@ -181,7 +202,7 @@ class Line:
                 encoder=encoder,
                 views=how.views,
                 images=len(data),
-                unscorable=_unscorable(checks),
+                unscorable=_unscorable(checks, encoder),
             ),
             seed=self.settings.seed,
         )
@@ -191,19 +212,8 @@ class Line:
             checks=tuple(checks),
             metrics=measured.records,
             problems=tuple(measured.problems),
-            provenance=Provenance(
-                sslaudit=version("sslaudit"),
-                python=platform.python_version(),
-                torch=str(torch.__version__),
-                device=_device_name(self.device),
-                precision=how.precision,
-                precision_floor=precision_floor(encoder, probe, how),
-                batch_size=how.batch_size,
-                command=shlex.join(["sslaudit", *sys.argv[1:]]),
-                started=started.isoformat(timespec="seconds"),
-                seconds=round(time.perf_counter() - clock, 3),
-                cached_views=cached,
-                plugins={p.name: f"{p.distribution} {p.version}" for p in self.registry.plugins if p.offers},
+            provenance=provenance(
+                self.registry, how, precision_floor(encoder, probe, how), cached, started, clock
             ),
             samples={**identity_columns(data), **measured.samples},
         )
@@ -271,17 +281,13 @@ class Line:
         return scratch
 
 
-def _unscorable(checks: Sequence[Check]) -> str:
-    return "; ".join(c.message for c in checks if c.status == "fail" and c.name in UNSCORABLE)
+def _unscorable(checks: Sequence[Check], encoder: Encoder) -> str:
+    """Why every score would be meaningless; a PARTIAL load was asked for and is scored."""
+    fatal = {"finite"} if encoder.load.missing else {"finite", "load"}
+    return "; ".join(c.message for c in checks if c.status == "fail" and c.name in fatal)
 
 
 def _labels(data: Dataset) -> Labels | None:
     if data.labels is None:
         return None
     return Labels(values=data.labels, classes=data.classes, train=data.train, test=data.test)
-
-
-def _device_name(device: str) -> str:
-    if torch.device(device).type == "cuda":
-        return f"{device} ({torch.cuda.get_device_name(device)})"
-    return f"{device} ({torch.get_num_threads()} threads)" if device == "cpu" else device

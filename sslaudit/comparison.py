@@ -17,8 +17,14 @@ def paired_difference(
 
     The bootstrap resamples images, and random draws where the column has several for each image.
     Raises ``CardError`` when the cards are not of the same images seen in the same way, naming what
-    differs.
+    differs, and for a card with a failed check: a PARTIAL encoder is compared with nothing.
     """
+    for card in (a, b):
+        if failed := next(iter(card.failed_checks), None):
+            raise CardError(
+                f"the card of {card.encoder.ref} failed its check '{failed.name}': {failed.message}. "
+                "It is left out of every comparison."
+            )
     for name in _SAME:
         ours, theirs = getattr(a.data, name), getattr(b.data, name)
         if ours != theirs:

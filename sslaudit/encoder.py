@@ -1,8 +1,9 @@
 """The encoder as the host sees it: one callable with everything that must stand beside its numbers."""
 
 import hashlib
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from typing import Literal
 
 import numpy as np
@@ -37,8 +38,9 @@ class Preprocess:
 
     def __post_init__(self) -> None:
         if min(self.size) < 1:
-            raise UsageError(f"preprocessing: size {self.size} is not positive.")
-        if not all(s > 0 for s in self.std) or len(self.mean) != 3 or len(self.std) != 3:
+            raise UsageError(f"preprocessing: size {self.size[0]} x {self.size[1]} is not positive.")
+        finite = all(math.isfinite(number) for number in (*self.mean, *self.std))
+        if not finite or not all(s > 0 for s in self.std) or len(self.mean) != 3 or len(self.std) != 3:
             raise UsageError("preprocessing: mean and std need three numbers each, std above 0.")
         if not 0 < self.crop <= 1:
             raise UsageError(f"preprocessing: crop {self.crop} is not in (0, 1].")
@@ -48,6 +50,28 @@ class Preprocess:
         mean = torch.tensor(self.mean, device=images.device).view(3, 1, 1)
         std = torch.tensor(self.std, device=images.device).view(3, 1, 1)
         return (images.float().div_(255.0) - mean) / std
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Override:
+    """What the user says about preprocessing: it wins over what the encoder brings. None says nothing."""
+
+    size: tuple[int, int] | None = None
+    mean: tuple[float, float, float] | None = None
+    std: tuple[float, float, float] | None = None
+    interpolation: Interpolation | None = None
+    crop: float | None = None
+
+    def apply(self, preprocess: Preprocess) -> Preprocess:
+        """``preprocess`` with what is given, its source saying so: ``timm, mean and std given``."""
+        given = [f.name for f in fields(self) if getattr(self, f.name) is not None]
+        if not given:
+            return preprocess
+        said = f"{', '.join(given[:-1])} and {given[-1]} given" if len(given) > 1 else f"{given[0]} given"
+        source = f"{preprocess.source}, {said}"
+        if preprocess.source.startswith("assumed") and {"mean", "std"} & set(given):
+            source = f"{said}, else {preprocess.source}"  # the normalisation is no longer assumed
+        return replace(preprocess, source=source, **{name: getattr(self, name) for name in given})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,6 +98,21 @@ class LoadAudit:
     """Groups of tensors in the file that are no part of the backbone, each with its count."""
     assumptions: tuple[str, ...] = ()
     """What the file does not say and was assumed."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether every backbone tensor came from the file."""
+        return self.matched == self.expected and not self.missing
+
+    def sentence(self) -> str:
+        """``all 120 backbone tensors loaded``, or how many did not and the first that stayed fresh."""
+        if not self.expected:
+            return "an encoder without weights"
+        if self.complete:
+            return f"all {self.expected} backbone tensors loaded"
+        more = f" and {len(self.missing) - 3} more" if len(self.missing) > 3 else ""
+        fresh = f"; fresh: {', '.join(self.missing[:3])}{more}" if self.missing else ""
+        return f"only {self.matched} of {self.expected} backbone tensors loaded{fresh}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

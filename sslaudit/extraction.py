@@ -19,6 +19,7 @@ from torch import Tensor
 from sslaudit.data import Dataset
 from sslaudit.encoder import Encoder, Preprocess
 from sslaudit.errors import UsageError
+from sslaudit.plan import Space
 from sslaudit.recipes import VERSION as OPERATIONS
 from sslaudit.recipes import Recipe, parse_recipe
 from sslaudit.registry import installed
@@ -26,7 +27,6 @@ from sslaudit.store import PART_IMAGES, Features, Parts, default_cache, key_of
 from sslaudit.views import draw, make_views
 
 Precision = Literal["fp32", "bf16", "fp16"]
-Space = Literal["embedding", "projection"]
 ViewsMode = Literal["per-image", "bank"]
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}

@@ -1,16 +1,18 @@
 """From text to encoder and data set, through the plugins."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import TypeVar
 
 from torch import nn
 
 from sslaudit.data import Dataset
-from sslaudit.encoder import Encoder, Preprocess, from_module
-from sslaudit.errors import EncoderError, PluginError, SslauditError, UsageError
-from sslaudit.refs import DataRef, EncoderRef
+from sslaudit.encoder import Encoder, Override, Preprocess, embedding_dim, from_module
+from sslaudit.errors import EncoderError, EncoderNotFound, PluginError, SslauditError, UsageError
+from sslaudit.refs import DataRef, EncoderRef, is_path_like
 from sslaudit.registry import Registry, Table, installed
-from sslaudit.specs import DatasetScheme, EncoderScheme, read_options
+from sslaudit.specs import DatasetScheme, EncoderScheme, Source, read_options
 
 T = TypeVar("T")
 
@@ -20,13 +22,25 @@ def load_encoder(
     *,
     device: str = "cpu",
     preprocess: Preprocess | None = None,
+    override: Override | None = None,
     registry: Registry | None = None,
 ) -> Encoder:
     """The encoder that ``ref`` names, in eval mode on ``device``.
 
-    A module of yours needs ``preprocess``, since nothing else says how its inputs are made. Raises
-    ``RefError`` for a text that names nothing and ``EncoderError`` when the weights did not load.
+    A module of yours needs ``preprocess``, since nothing else says how its inputs are made.
+    ``override`` wins over the preprocessing that the encoder brings. Raises ``RefError`` for a text
+    that names nothing and ``EncoderError`` when the weights did not load or a size does not fit.
     """
+    encoder = _load(ref, device, preprocess, registry)
+    return encoder if override is None else _overridden(encoder, override, device)
+
+
+def _load(
+    ref: str | EncoderRef | nn.Module | Encoder,
+    device: str,
+    preprocess: Preprocess | None,
+    registry: Registry | None,
+) -> Encoder:
     if isinstance(ref, Encoder):
         return ref
     if isinstance(ref, nn.Module):
@@ -40,6 +54,61 @@ def load_encoder(
     scheme = registry.encoder_scheme(ref)
     read_options(dict(ref.options), scheme.options, f"'{ref}'")
     return _call(registry.encoders, scheme, ref, lambda: scheme.load(ref, device))
+
+
+def _overridden(encoder: Encoder, override: Override, device: str) -> Encoder:
+    """``encoder`` with other preprocessing, tried on one image when its size changes."""
+    own, preprocess = encoder.preprocess, override.apply(encoder.preprocess)
+    if preprocess.size == own.size:
+        return replace(encoder, preprocess=preprocess)
+    try:
+        dim = embedding_dim(encoder.embed, preprocess, device)
+    except Exception as error:  # whatever the network raises, it cannot take this size
+        asked, takes = (f"{height} x {width}" for height, width in (preprocess.size, own.size))
+        reason = " ".join(str(error).split())[:160].rstrip(".")
+        raise EncoderError(
+            f"'{encoder.ref}' cannot take images of {asked}: {reason}. It takes {takes}; leave out --size."
+        ) from error
+    return replace(encoder, preprocess=preprocess, dim=dim)
+
+
+def resolve_all(refs: Sequence[EncoderRef], registry: Registry) -> list[Source]:
+    """Where the weights of every reference come from, before any is fetched.
+
+    Raises the error of the one reference that fails, or one ``EncoderError`` that lists all.
+    """
+    sources: list[Source] = []
+    failures: list[SslauditError] = []
+    for ref in refs:
+        try:
+            sources.append(_resolve(ref, registry))
+        except SslauditError as error:
+            failures.append(error)
+    if len(failures) == 1:
+        raise failures[0]
+    if failures:
+        lines = [str(error).splitlines()[0] for error in failures[:8]]
+        more = [f"and {len(failures) - 8} more"] if len(failures) > 8 else []
+        listed = "".join(f"\n  {line}" for line in (*lines, *more))
+        raise EncoderError(f"{len(failures)} of {len(refs)} encoders cannot be had:{listed}")
+    return sources
+
+
+def _resolve(ref: EncoderRef, registry: Registry) -> Source:
+    scheme = registry.encoder_scheme(ref)
+    read_options(dict(ref.options), scheme.options, f"'{ref}'")
+    resolve = scheme.resolve
+    if resolve is not None:
+        return _call(registry.encoders, scheme, ref, lambda: resolve(ref))
+    target = ref.target()
+    if target is not ref:
+        registry.encoder_scheme(target)
+    path = Path(target.locator).expanduser()
+    if path.exists():
+        return Source(name=str(ref), bytes=path.stat().st_size if path.is_file() else None)
+    if is_path_like(target.locator):
+        raise EncoderNotFound(f"there is no such file: '{target.locator}'.")
+    return Source(name=str(ref))
 
 
 def load_untrained(ref: str | EncoderRef, *, seed: int = 0, device: str = "cpu") -> Encoder:

@@ -9,9 +9,9 @@ import numpy as np
 
 from sslaudit.encoder import Encoder
 from sslaudit.errors import MetricError
-from sslaudit.extraction import PixelViews, Space
+from sslaudit.extraction import PixelViews
 from sslaudit.inputs import Labels, MetricInputs
-from sslaudit.plan import Plan, PlannedMetric
+from sslaudit.plan import Plan, PlannedMetric, Space
 from sslaudit.report.card import MetricRecord
 from sslaudit.results import Estimate
 from sslaudit.store import Features
@@ -157,5 +157,6 @@ def _record(
         figures=tuple(estimate.figures),
         n_images=materials.images,
         n_views=materials.views if max(spec.needs.views, spec.needs.pixel_views) else 1,
+        space=metric.space,
         seconds=seconds,
     )

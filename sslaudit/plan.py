@@ -1,7 +1,7 @@
 """From metric terms to an ordered plan: which metrics run, with which options, on what."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
 from typing import Literal
 
@@ -9,6 +9,8 @@ from sslaudit.errors import PluginError, UsageError
 from sslaudit.refs import Term, split_terms
 from sslaudit.registry import Registry
 from sslaudit.specs import MetricSpec, OptionValue, read_options
+
+Space = Literal["embedding", "projection"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,6 +28,12 @@ class PlannedMetric:
         defaults = {option.name: option.default for option in self.spec.options}
         changed = {name: str(v) for name, v in self.options.items() if v is not None and v != defaults[name]}
         return str(Term(self.spec.name, changed))
+
+    @property
+    def space(self) -> Space | Literal[""]:
+        """Where the features it reads live; empty when it reads none."""
+        needs = self.spec.needs
+        return needs.space if needs.embeddings or needs.views else ""
 
     @property
     def label(self) -> str:
@@ -48,18 +56,18 @@ class Plan:
         return any(max(m.spec.needs.views, m.spec.needs.pixel_views) > 0 for m in self.metrics)
 
     @property
-    def spaces(self) -> tuple[Literal["embedding", "projection"], ...]:
+    def spaces(self) -> tuple[Space, ...]:
         """The feature spaces that must be extracted."""
-        spaces = {m.spec.needs.space for m in self.metrics if m.spec.needs.embeddings or m.spec.needs.views}
-        return tuple(sorted(spaces))
+        return tuple(sorted({metric.space for metric in self.metrics if metric.space}))
 
 
-def make_plan(registry: Registry, metrics: str | Sequence[str] | None) -> Plan:
+def make_plan(registry: Registry, metrics: str | Sequence[str] | None, *, space: Space = "embedding") -> Plan:
     """Plan the metrics named in ``metrics`` (``knn(k=5),alignment``), or the default ones.
 
-    Metrics whose results another one reads are added and run first. Raises ``RefError`` for an
-    unknown metric, ``UsageError`` for a bad option or a metric named twice with equal options, and
-    ``PluginError`` for a metric that reads what no plugin offers, or its own result.
+    With ``space="projection"`` every metric that reads features reads projections. Metrics whose
+    results another one reads are added and run first. Raises ``RefError`` for an unknown metric,
+    ``UsageError`` for a bad option or a metric named twice with equal options, and ``PluginError``
+    for a metric that reads what no plugin offers, or its own result.
     """
     if metrics is None:
         terms = [Term(name) for name, spec in registry.metrics.usable().items() if spec.default]
@@ -75,7 +83,14 @@ def make_plan(registry: Registry, metrics: str | Sequence[str] | None) -> Plan:
             raise UsageError(f"metric '{metric.term}' is asked for twice.")
         planned[metric.term] = metric
     _add_required(registry, planned)
-    return Plan(metrics=tuple(_in_order(planned)))
+    in_order = _in_order(planned)
+    return Plan(metrics=tuple(map(_on_projections, in_order) if space == "projection" else in_order))
+
+
+def _on_projections(metric: PlannedMetric) -> PlannedMetric:
+    if not metric.space:
+        return metric
+    return replace(metric, spec=replace(metric.spec, needs=replace(metric.spec.needs, space="projection")))
 
 
 def _plan_one(registry: Registry, term: Term) -> PlannedMetric:

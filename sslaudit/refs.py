@@ -27,7 +27,8 @@ WEIGHT_SUFFIXES = (".pt", ".pth", ".ckpt", ".tar", ".bin", ".safetensors", ".onn
 
 _SCHEME = r"[A-Za-z][A-Za-z0-9_.+-]+"
 # An architecture is itself named by scheme (`arch=timm:resnet18`): the one value that keeps a colon.
-_VALUE = r"(?:timm:[^,:]+|[^,:]*)"
+_ARCHITECTURES = ("timm", "torchvision")
+_VALUE = rf"(?:(?:{'|'.join(_ARCHITECTURES)}):[^,:]+|[^,:]*)"
 _REF = re.compile(
     rf"(?P<scheme>{_SCHEME})(?P<options>(?:,[A-Za-z][\w-]*={_VALUE})*):(?P<locator>.*)", re.DOTALL
 )
@@ -89,6 +90,10 @@ class Ref:
 @dataclass(frozen=True, slots=True)
 class EncoderRef(Ref):
     """What names an encoder: ``timm:NAME``, ``PATH``, ``simclr,arch=resnet18:PATH``, or an alias."""
+
+    def target(self) -> Self:
+        """The reference that an ``untrained:`` one is the control of; any other is its own target."""
+        return type(self).parse(self.locator).target() if self.scheme == "untrained" else self
 
     @classmethod
     def _kind(cls) -> str:
@@ -181,10 +186,10 @@ def split_terms(text: str, separator: str) -> list[Term]:
 
 
 def _quote_value(value: str) -> str:
-    if re.fullmatch(r"timm:[^,:%]+", value):
+    if re.fullmatch(rf"(?:{'|'.join(_ARCHITECTURES)}):[^,:%]+", value):
         return value
-    if value == "timm":  # would swallow the start of the locator
-        return "tim%6D"
+    if value in _ARCHITECTURES:  # would swallow the start of the locator
+        return f"{value[:-1]}%{ord(value[-1]):02X}"
     return re.sub("[%,:]", lambda mark: f"%{ord(mark[0]):02X}", value)
 
 

@@ -1,8 +1,10 @@
 """Names to specs: what the plugins offer, looked up with an answer for every misspelling."""
 
+import contextlib
 import difflib
 import functools
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Generic, TypeVar
 
 from sslaudit.errors import PluginError, RefError
@@ -72,10 +74,7 @@ class Registry:
     def encoder_scheme(self, ref: EncoderRef) -> EncoderScheme:
         """The scheme of ``ref``. Raises ``RefError`` with the spellings that work."""
         if not ref.scheme:
-            raise RefError(
-                f"'{ref.locator}' names no encoder: it has no scheme and no weight-file ending. "
-                f"Write timm:{ref.locator} for a timm model or ./{ref.locator} for a file."
-            )
+            raise RefError(_two_readings(ref.locator))
         return self._scheme(self.encoders, ref.scheme, str(ref))
 
     def dataset_scheme(self, ref: DataRef) -> DatasetScheme:
@@ -87,6 +86,22 @@ class Registry:
         if scheme not in table.names():
             raise RefError(f"'{text}' has the unknown scheme '{scheme}'.{nearest(scheme, table.names())}")
         return table.get(scheme)
+
+
+def _two_readings(name: str) -> str:
+    """Why a bare name is refused, and the two spellings that are not ambiguous."""
+    path = Path(name)
+    with contextlib.suppress(OSError, ValueError):  # a name that no file system takes
+        if path.exists():
+            kind = "folder" if path.is_dir() else "file"
+            return (
+                f"'{name}' may be the {kind} that lies here or a timm model. "
+                f"Write ./{name} for the {kind} or timm:{name} for the model."
+            )
+    return (
+        f"'{name}' names no encoder: it has no scheme and no weight-file ending. "
+        f"Write timm:{name} for a timm model or ./{name} for a file."
+    )
 
 
 @functools.cache

@@ -10,6 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sslaudit.cli import main
+from sslaudit.host import Plugin
+from sslaudit.registry import Registry, installed
+from tests import stub_plugin
+
 ROOT = Path(__file__).parent.parent
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -63,3 +68,47 @@ def make_photos(folder: Path, *, classes: int = 3, each: int = 12, size: int = 2
 def photos(tmp_path: Path) -> Path:
     """Three classes of twelve small images."""
     return make_photos(tmp_path / "photos")
+
+
+@pytest.fixture
+def stubs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """An environment in which the encoders of ``tests.stub_plugin`` are installed."""
+    site = tmp_path_factory.mktemp("site")
+    about = site / "dist_stub-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: dist-stub\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text("[sslaudit]\nstub = tests.stub_plugin\n")
+    paths = (str(site), str(ROOT), os.environ.get("PYTHONPATH"))
+    return {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
+
+
+@pytest.fixture
+def run_here(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    stub_registry: Registry,
+) -> Run:
+    """As ``run``, in this process, which has the heavy imports behind it, and with the stubs installed."""
+
+    def call(*args: str) -> subprocess.CompletedProcess[str]:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("COLUMNS", "80")
+        monkeypatch.setattr(sys, "argv", ["sslaudit", *args])
+        for module in ("cli.guard", "loading"):
+            monkeypatch.setattr(f"sslaudit.{module}.installed", lambda: stub_registry)
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as end:
+            main()
+        said = capfd.readouterr()
+        return subprocess.CompletedProcess(args, int(end.value.code or 0), said.out, said.err)
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def stub_registry() -> Registry:
+    """What is installed, and the encoders of ``tests.stub_plugin`` beside it."""
+    offers = {"encoders": list(stub_plugin.sslaudit_encoders())}
+    stub = Plugin(name="stub", distribution="stub", version="1", offers=offers)
+    return Registry([*installed().plugins, stub])

@@ -1,5 +1,7 @@
 """From metric terms to an ordered plan."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -176,3 +178,29 @@ def test_a_plan_is_the_union_of_what_its_metrics_need(
     assert (plan.views, plan.spaces) == (views, spaces)
     both = make_plan(registry(spec("m", needs=needs), spec("n", needs=Needs(embeddings=True))), "m,n")
     assert both.spaces == tuple(sorted({*spaces, "embedding"}))
+
+
+def test_on_projections_every_metric_that_reads_features_reads_those() -> None:
+    needs = {
+        "rows": Needs(embeddings=True, labels=True, min_per_class=3),
+        "pairs": Needs(views=2),
+        "projected": Needs(embeddings=True, space="projection"),
+        "pixels": Needs(pixel_views=2),
+        "live": Needs(encoder=True),
+    }
+    there = registry(*(spec(name, needs=need) for name, need in needs.items()))
+    plain, moved = make_plan(there, None), make_plan(there, None, space="projection")
+    spaces = {metric.spec.name: metric.space for metric in plain.metrics}
+    assert spaces == {
+        "rows": "embedding",
+        "pairs": "embedding",
+        "projected": "projection",
+        "pixels": "",
+        "live": "",
+    }
+    assert plain.spaces == ("embedding", "projection")
+    assert moved.spaces == ("projection",)
+    for metric in moved.metrics:
+        assert metric.space in ("projection", "")
+        original = needs[metric.spec.name]
+        assert metric.spec.needs == (replace(original, space="projection") if metric.space else original)

@@ -1,5 +1,8 @@
 """References and terms: parsing is total, and ``str`` is its inverse."""
 
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -13,7 +16,23 @@ from sslaudit.specs import EncoderScheme
 # Every code point, lone surrogates too: an undecodable byte of an argument arrives as one.
 ANY = st.text(st.characters(exclude_categories=()), max_size=20)
 PIECES = (
-    *("timm", "tim%6D", "timm:r", "simclr", "digits", "arch=", "a=", "C", "x", ".pt", "\udce9", "\n", " "),
+    *(
+        "timm",
+        "tim%6D",
+        "timm:r",
+        "torchvision",
+        "torchvision:r",
+        "simclr",
+        "digits",
+        "arch=",
+        "a=",
+        "C",
+        "x",
+        ".pt",
+        "\udce9",
+        "\n",
+        " ",
+    ),
     *(":", ",", "=", "%", "%2C", "\\", "/", "~", ".", "(", ")", "+"),
 )
 TEXTS = st.one_of(ANY, st.lists(st.sampled_from(PIECES), max_size=9).map("".join))
@@ -35,6 +54,8 @@ def test_parse_gives_a_reference_or_a_ref_error(kind: type[Ref], text: str) -> N
 
 @example(EncoderRef, "simclr", (("arch", "timm"),), "run:1.pt")
 @example(EncoderRef, "simclr", (("arch", "timm:resnet18"),), "run:1.pt")
+@example(EncoderRef, "simclr", (("arch", "torchvision"),), "run:1.pt")
+@example(EncoderRef, "simclr", (("arch", "torchvision:resnet18"),), "run:1.pt")
 @given(KINDS, SCHEMES, OPTIONS, TEXTS)
 def test_str_is_the_inverse_of_parse(
     kind: type[Ref], scheme: str, options: tuple[tuple[str, str], ...], locator: str
@@ -92,6 +113,35 @@ def test_an_alias_is_refused_by_the_registry_with_both_readings() -> None:
         Registry([]).encoder_scheme(EncoderRef.parse("resnet18"))
 
 
+@pytest.mark.parametrize(("make", "kind"), [(Path.mkdir, "folder"), (Path.touch, "file")])
+def test_a_bare_name_that_also_lies_here_is_refused_with_both_readings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Callable[[Path], None], kind: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make(tmp_path / "resnet50")
+    with pytest.raises(RefError) as caught:
+        Registry([]).encoder_scheme(EncoderRef.parse("resnet50"))
+    assert str(caught.value) == (
+        f"'resnet50' may be the {kind} that lies here or a timm model. "
+        f"Write ./resnet50 for the {kind} or timm:resnet50 for the model."
+    )
+
+
+@pytest.mark.parametrize("name", ["a\0b", "x" * 5000])
+def test_a_bare_name_that_no_file_system_takes_is_refused_all_the_same(name: str) -> None:
+    with pytest.raises(RefError, match="names no encoder"):
+        Registry([]).encoder_scheme(EncoderRef.parse(name))
+
+
+def test_the_control_of_a_control_is_about_the_innermost_encoder() -> None:
+    inner = EncoderRef.parse("simclr,key=teacher:x.pt")
+    assert inner.target() is inner
+    assert EncoderRef.parse(f"untrained:{inner}").target() == inner
+    assert EncoderRef.parse(f"untrained,seed=1:untrained:{inner}").target() == inner
+    with pytest.raises(RefError):
+        EncoderRef.parse("untrained:").target()
+
+
 def test_an_unknown_scheme_is_answered_with_the_nearest_one() -> None:
     offers = [EncoderScheme(scheme="timm", summary="", load=lambda ref, device: None)]
     registry = Registry([Plugin(name="p", distribution="d", version="1", offers={"encoders": offers})])
@@ -105,6 +155,8 @@ def test_an_unknown_scheme_is_answered_with_the_nearest_one() -> None:
         ("simclr,arch=resnet18:x.pt", {"arch": "resnet18"}, "x.pt"),
         ("simclr,arch=timm:resnet18:x.pt", {"arch": "timm:resnet18"}, "x.pt"),
         ("simclr,arch=timm:resnet18,key=teacher:x.pt", {"arch": "timm:resnet18", "key": "teacher"}, "x.pt"),
+        ("file,arch=torchvision:resnet18:x.pt", {"arch": "torchvision:resnet18"}, "x.pt"),
+        ("file,arch=torchvision:resnet18,key=a:x.pt", {"arch": "torchvision:resnet18", "key": "a"}, "x.pt"),
         ("simclr,arch=timm:x.pt", {"arch": "timm"}, "x.pt"),
         ("file,prefix=a%2Cb%3Ac%25:x,y:z", {"prefix": "a,b:c%"}, "x,y:z"),
         ("file,prefix=a=b:", {"prefix": "a=b"}, ""),

@@ -1,17 +1,28 @@
-"""The committed schema of card.json is the schema of the record."""
+"""The committed schemas are those of the records."""
 
 import json
+from collections.abc import Callable
 
-from sslaudit.report.card import json_schema
+import pytest
+
+from sslaudit.report import card, inspection
 from tests.conftest import ROOT
 
-PATH = ROOT / "registry" / "schema" / "report-card-1.json"
+SCHEMAS = {"report-card-1.json": card.json_schema, "inspect-1.json": inspection.json_schema}
+FOLDER = ROOT / "registry" / "schema"
 
 
-def test_the_committed_schema_is_exported() -> None:
-    exported = json.dumps(json_schema(), indent=2) + "\n"
-    assert PATH.read_text() == exported, "write it anew: python -m tests.test_schema"
+def exported(schema: Callable[[], object]) -> str:
+    return json.dumps(schema(), indent=2) + "\n"
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_the_committed_schema_is_exported(name: str) -> None:
+    assert (FOLDER / name).read_text() == exported(SCHEMAS[name]), (
+        "write it anew: python -m tests.test_schema"
+    )
 
 
 if __name__ == "__main__":
-    PATH.write_text(json.dumps(json_schema(), indent=2) + "\n")
+    for name, schema in SCHEMAS.items():
+        (FOLDER / name).write_text(exported(schema))

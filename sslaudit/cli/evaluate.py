@@ -8,12 +8,28 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sslaudit.cli.guard import complain, guarded, registry
+from sslaudit.cli.options import (
+    AllowPartial,
+    Crop,
+    Mean,
+    Offline,
+    Resize,
+    Size,
+    Std,
+    TrustPickle,
+    TrustRemoteCode,
+    go_offline,
+    read_override,
+    with_flags,
+)
 from sslaudit.cli.output import folders, prepared, refuse_other_cards
+from sslaudit.cli.sources import announce
 from sslaudit.errors import UsageError
 from sslaudit.refs import DataRef, EncoderRef
 
 if TYPE_CHECKING:
     from sslaudit.audit import Settings
+    from sslaudit.encoder import Override
     from sslaudit.registry import Registry
     from sslaudit.report.card import ReportCard
 
@@ -23,6 +39,13 @@ class Format(StrEnum):
 
     table = "table"
     json = "json"
+
+
+class Space(StrEnum):
+    """What the metrics read."""
+
+    embedding = "embedding"
+    projection = "projection"
 
 
 class ViewsMode(StrEnum):
@@ -41,6 +64,9 @@ def evaluate(
     metrics: Annotated[
         str | None, typer.Option(help="Metrics by name, with options: knn(k=20,T=0.07),alignment.")
     ] = None,
+    space: Annotated[
+        Space, typer.Option(help="Score embeddings, or what the checkpoint's projector makes of them.")
+    ] = Space.embedding,
     recipe: Annotated[
         str,
         typer.Option(help="Augmentation: a name, or terms such as crop+flip; auto takes the encoder's own."),
@@ -72,22 +98,39 @@ def evaluate(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a card of another encoder or data set.")
     ] = False,
+    allow_partial: AllowPartial = False,
+    trust_pickle: TrustPickle = False,
+    trust_remote_code: TrustRemoteCode = False,
+    offline: Offline = False,
+    size: Size = None,
+    mean: Mean = None,
+    std: Std = None,
+    interpolation: Resize = None,
+    crop: Crop = None,
 ) -> int:
     """Audit encoders on your data: did it load, is it any good, what holds it back."""
-    parsed = [EncoderRef.parse(ref) for ref in refs]
-    places = folders(output, [str(ref) for ref in parsed])
+    go_offline(offline)
+    found = registry()
+    parsed = with_flags(
+        [EncoderRef.parse(ref) for ref in refs],
+        found,
+        allow_partial=allow_partial,
+        trust_pickle=trust_pickle,
+        trust_remote_code=trust_remote_code,
+    )
+    places = folders(output, [str(ref) for ref in parsed], "projection" if space is Space.projection else "")
+    override = read_override(size, mean, std, interpolation, crop)
     if data is None:
-        return _audit_only(parsed, registry())
+        announce(parsed, found)
+        return _audit_only(parsed, override, found)
     with prepared(output):
         if not overwrite:
             refuse_other_cards(places, [str(ref) for ref in parsed], str(DataRef.parse(data)))
-        found = registry()
-        for ref in parsed:
-            found.encoder_scheme(ref)
         from sslaudit.audit import Settings
 
         settings = Settings(
             metrics=metrics,
+            space=space.value,
             recipe=recipe,
             views=views,
             views_mode=views_mode.value,
@@ -99,7 +142,9 @@ def evaluate(
             max_images=max_images,
             per_class=per_class,
             cache=False if no_cache else cache,
+            override=override,
         )
+        announce(parsed, found)
         try:
             cards = _run(found, settings, parsed, data, places, html)
         except KeyboardInterrupt:
@@ -120,7 +165,6 @@ def _run(
 ) -> list["ReportCard"]:
     """A card for each reference, written as soon as it is there."""
     from sslaudit.audit import Line
-    from sslaudit.loading import load_encoder
     from sslaudit.report.card import write_card
     from sslaudit.report.html import write_page
     from sslaudit.report.progress import Meter
@@ -130,7 +174,7 @@ def _run(
         line = Line(found, settings, on_progress=meter.update, on_message=meter.say)
         dataset = None
         for ref, folder in zip(refs, places, strict=True):
-            encoder = load_encoder(ref, device=line.device, registry=found)
+            encoder = line.load(ref)
             dataset = dataset or line.open(data)
             meter.start(str(ref))
             card = line.run(encoder, dataset)
@@ -141,13 +185,16 @@ def _run(
     return cards
 
 
-def _audit_only(refs: list[EncoderRef], found: "Registry") -> int:
+def _audit_only(refs: list[EncoderRef], override: "Override", found: "Registry") -> int:
     """Without data there is no score: the load audit, and what to type next."""
     from sslaudit.loading import load_encoder
-    from sslaudit.report.terminal import console, load_audit
+    from sslaudit.report.inspection import inspection, page
+    from sslaudit.report.terminal import console
 
     for ref in refs:
-        console().print(load_audit(load_encoder(ref, registry=found)))
+        if ref is not refs[0]:
+            console().print()
+        console().print(page(inspection(load_encoder(ref, override=override, registry=found))))
     complain("nothing was scored: there is no --data. Give a folder of yours, or try the embedded digits:")
     complain(f"  sslaudit evaluate {shlex.join(str(ref) for ref in refs)} --data digits")
     return UsageError.exit_code

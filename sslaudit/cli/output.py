@@ -29,8 +29,8 @@ def prepared(output: Path) -> Iterator[None]:
                 output.rmdir()
 
 
-def folders(output: Path, refs: Sequence[str]) -> list[Path]:
-    """One folder for each encoder, named so that every file system takes it."""
+def folders(output: Path, refs: Sequence[str], suffix: str = "") -> list[Path]:
+    """One folder for each encoder, named so that every file system takes it; ``suffix`` ends every name."""
     if len(set(refs)) != len(refs):
         raise UsageError("an encoder is named twice.")
     names = [re.sub(r"[^A-Za-z0-9._-]+", "-", ref)[-80:].strip("-.") or "encoder" for ref in refs]
@@ -40,7 +40,7 @@ def folders(output: Path, refs: Sequence[str]) -> list[Path]:
         else name
         for name, ref in zip(names, refs, strict=True)
     ]
-    return [output / name for name in unique]
+    return [output / (f"{name}-{suffix}" if suffix else name) for name in unique]
 
 
 def refuse_other_cards(folders: Sequence[Path], refs: Sequence[str], data: str) -> None:

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from sslaudit.data import Skipped
 from sslaudit.errors import CardError, OutputError
+from sslaudit.report import strict_json
 from sslaudit.results import Bias, Check, Claim, Detail, Figure, Interval, Verdict
 
 SCHEMA_VERSION = 1
@@ -131,6 +132,8 @@ class MetricRecord:
     figures: tuple[Figure, ...]
     n_images: int
     n_views: int
+    space: Literal["embedding", "projection", ""]
+    """Where the features it read live; empty when it read none."""
     seconds: float
 
 
@@ -193,8 +196,7 @@ class ReportCard:
 
 def to_json(card: ReportCard) -> str:
     """``card.json`` as text: strict JSON, UTF-8, undecodable file names escaped."""
-    record = {f.name: _plain(getattr(card, f.name)) for f in dataclasses.fields(card) if f.name != "samples"}
-    return json.dumps(record, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+    return strict_json.dumps(card, leave_out=("samples",))
 
 
 def from_json(text: str, where: str) -> ReportCard:
@@ -220,13 +222,7 @@ def from_json(text: str, where: str) -> ReportCard:
 
 def json_schema() -> dict[str, Any]:
     """The JSON schema of ``card.json``."""
-    schema = _adapter().json_schema()
-    del schema["properties"]["samples"]
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "sslaudit report card",
-        **schema,
-    }
+    return strict_json.schema(ReportCard, "sslaudit report card", leave_out=("samples",))
 
 
 def write_card(card: ReportCard, folder: Path) -> Path:
@@ -278,15 +274,3 @@ def _adapter() -> Any:
     from pydantic import TypeAdapter
 
     return TypeAdapter(ReportCard)
-
-
-def _plain(value: Any) -> Any:
-    if dataclasses.is_dataclass(value):
-        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
-    if isinstance(value, Mapping):
-        return {_plain(str(name)): _plain(item) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, str):  # a file name that is not UTF-8 keeps its bytes as \udcXX escapes
-        return value.encode("utf-8", "backslashreplace").decode()
-    return value

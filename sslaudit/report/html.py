@@ -39,7 +39,10 @@ def write_page(card: ReportCard, path: Path) -> None:
 
 def _render(template: str, card: ReportCard) -> str:
     ref, what, where = words.title(card)
-    groups = [(heading, direction, words.rows(card, name)) for name, heading, direction in _GROUPS]
+    groups = [
+        (heading, _in_space(words.space(card, name), direction), words.rows(card, name))
+        for name, heading, direction in _GROUPS
+    ]
     text = (
         _environment()
         .get_template(template)
@@ -54,6 +57,11 @@ def _render(template: str, card: ReportCard) -> str:
         )
     )
     return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _in_space(space: str, direction: str) -> str:
+    """``projection z; lower is better``; the embedding is what a reader expects and goes unsaid."""
+    return "; ".join(filter(None, (space if space == "projection z" else "", direction)))
 
 
 @functools.cache

@@ -1,12 +1,24 @@
 """From what a run used to the records of its card."""
 
+import platform
+import shlex
+import sys
+import time
 from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import datetime
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+import torch
 
 from sslaudit.data import Dataset
 from sslaudit.encoder import Encoder
-from sslaudit.extraction import Extraction
-from sslaudit.report.card import DataRecord, EncoderRecord, LoadRecord, PreprocessRecord
+from sslaudit.registry import Registry
+from sslaudit.report.card import DataRecord, EncoderRecord, LoadRecord, PreprocessRecord, Provenance
+
+if TYPE_CHECKING:  # it imports all augmentations, which an inspection does without
+    from sslaudit.extraction import Extraction
 
 
 def encoder_record(encoder: Encoder) -> EncoderRecord:
@@ -24,7 +36,7 @@ def encoder_record(encoder: Encoder) -> EncoderRecord:
     )
 
 
-def data_record(data: Dataset, how: Extraction, encoder: Encoder, *, assumed: bool) -> DataRecord:
+def data_record(data: Dataset, how: "Extraction", encoder: Encoder, *, assumed: bool) -> DataRecord:
     """Which data, seen through which views; ``assumed`` when nothing named the recipe."""
     return DataRecord(
         ref=data.ref,
@@ -51,3 +63,29 @@ def identity_columns(data: Dataset) -> dict[str, Sequence[str]]:
         return {"id": ids}
     names = [name.encode("utf-8", "backslashreplace").decode() for name in data.classes]
     return {"id": ids, "class": [names[label] for label in data.labels]}
+
+
+def provenance(
+    registry: Registry, how: "Extraction", floor: float, cached: int, started: datetime, clock: float
+) -> Provenance:
+    """How the run was made; ``clock`` is ``time.perf_counter()`` at its start."""
+    return Provenance(
+        sslaudit=version("sslaudit"),
+        python=platform.python_version(),
+        torch=str(torch.__version__),
+        device=_device_name(how.device),
+        precision=how.precision,
+        precision_floor=floor,
+        batch_size=how.batch_size,
+        command=shlex.join(["sslaudit", *sys.argv[1:]]),
+        started=started.isoformat(timespec="seconds"),
+        seconds=round(time.perf_counter() - clock, 3),
+        cached_views=cached,
+        plugins={p.name: f"{p.distribution} {p.version}" for p in registry.plugins if p.offers},
+    )
+
+
+def _device_name(device: str) -> str:
+    if torch.device(device).type == "cuda":
+        return f"{device} ({torch.cuda.get_device_name(device)})"
+    return f"{device} ({torch.get_num_threads()} threads)" if device == "cpu" else device

@@ -6,7 +6,6 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from sslaudit.encoder import Encoder
 from sslaudit.report import words
 from sslaudit.report.card import ReportCard
 from sslaudit.results import Interval
@@ -33,7 +32,7 @@ def render(card: ReportCard, *, next_step: str = "") -> RenderableType:
         ),
         Text(where),
         Text(),
-        _headline(words.headline(card)),
+        listing(words.headline(card)),
     ]
     for group, heading in _GROUPS:
         if found := [row for row in words.rows(card, group) if row.value != "-"]:
@@ -42,29 +41,20 @@ def render(card: ReportCard, *, next_step: str = "") -> RenderableType:
     notes += [("skipped", line) for line in words.skipped(card)]
     notes += [("problem", line) for line in card.problems]
     if notes:
-        blocks += [Text(), _headline(notes)]
+        blocks += [Text(), listing(notes)]
     if next_step:
         blocks += [Text(), Text(next_step, style="dim")]
     return Group(*blocks)
 
 
-def load_audit(encoder: Encoder) -> RenderableType:
-    """What an encoder's file turned out to hold, without any score."""
-    load, preprocess = encoder.load, encoder.preprocess
-    height, width = preprocess.size
-    mean, std = (", ".join(f"{v:.3g}" for v in channel) for channel in (preprocess.mean, preprocess.std))
-    lines = [
-        ("weights", f"{load.matched} of {load.expected} backbone tensors"),
-        *([("prefix", f"'{load.prefix}' removed from every name")] if load.prefix else []),
-        *([("left out", ", ".join(load.ignored))] if load.ignored else []),
-        ("encoder", f"{encoder.name}, {encoder.dim}-d, {words.count(encoder.parameters)} parameters"),
-        ("input", f"{height} x {width}, {preprocess.interpolation}, centre crop {preprocess.crop:g}"),
-        ("normalised", f"mean {mean}; std {std} ({preprocess.source})"),
-        ("digest", encoder.digest[:16]),
-        *sorted(encoder.facts.items()),
-        *[("assumed", assumption) for assumption in load.assumptions],
-    ]
-    return Group(Text(encoder.ref, style="bold"), _headline(lines))
+def listing(lines: Iterable[tuple[str, str]], *, first: int = 0) -> Table:
+    """Names and their sentences in two columns, the first at least ``first`` wide."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True, min_width=first)
+    table.add_column()
+    for name, sentence in lines:
+        table.add_row(Text(name, style="bold" if name.isupper() else ""), Text(sentence))
+    return table
 
 
 def side_by_side(cards: Sequence[ReportCard], names: Sequence[str]) -> RenderableType:
@@ -101,19 +91,11 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def _heading(card: ReportCard, group: str, heading: str) -> str:
+    space = words.space(card, group)
     if group != "factor":
-        return heading
+        return heading.replace("(", f"({space}; ") if space == "projection z" else heading
     views = words.plural(card.data.views, "view", "views")
-    return f"why (embedding h, unit norm, recipe {card.data.recipe}, {views}; lower is better)"
-
-
-def _headline(lines: Iterable[tuple[str, str]]) -> Table:
-    table = Table.grid(padding=(0, 2, 0, 0))
-    table.add_column(no_wrap=True)
-    table.add_column()
-    for name, sentence in lines:
-        table.add_row(Text(name, style="bold" if name.isupper() else ""), Text(sentence))
-    return table
+    return f"why ({space}, unit norm, recipe {card.data.recipe}, {views}; lower is better)"
 
 
 def _table(heading: str, found: Sequence[words.Row]) -> RenderableType:

@@ -6,16 +6,23 @@ Words come from checks and verdicts, never from a score.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sslaudit.report.card import MetricRecord, ReportCard
+from sslaudit.errors import RefError
+from sslaudit.refs import EncoderRef
+from sslaudit.report.card import EncoderRecord, MetricRecord, ReportCard
 
 _CAPITALS = {
-    "load": "NOT LOADED",
     "finite": "NOT FINITE",
     "non-constant": "COLLAPSED",
     "rank": "COLLAPSED",
     "deterministic": "NOT DETERMINISTIC",
     "batch-invariant": "NOT DETERMINISTIC",
     "buffers": "NOT DETERMINISTIC",
+}
+
+
+_TRUSTED = {
+    "trust-pickle": "opened with trust-pickle=yes: opening a pickle runs whatever code it holds",
+    "trust-remote-code": "opened with trust-remote-code=yes: code of its repository ran",
 }
 
 
@@ -48,22 +55,48 @@ def title(card: ReportCard) -> tuple[str, str, str]:
 def headline(card: ReportCard) -> list[tuple[str, str]]:
     """The lines in capitals with their sentence: loaded, healthy, and the reason when a check failed."""
     load = card.encoder.load
-    failed = {check.name for check in card.failed_checks}
+    failed = {check.name: check for check in card.failed_checks}
     healthy = sum(check.status == "pass" for check in card.checks)
-    lines = []
-    if "load" not in failed:
-        lines.append(("LOADED", _load_sentence(card)))
+    if "load" in failed:
+        lines = [(brand(card.encoder), failed["load"].message)]
+    else:
+        lines = [("LOADED", _load_sentence(card))]
     lines.append(("HEALTHY" if not failed else "CHECKS", f"{healthy} of {len(card.checks)} checks"))
     for check in card.failed_checks:
-        lines.append((_CAPITALS.get(check.name, "FAILED"), check.message))
+        if check.name != "load":
+            lines.append((_CAPITALS.get(check.name, "FAILED"), check.message))
     if not failed:
         lines.extend(_accuracy(card))
     lines += [("WARNING", check.message) for check in card.checks if check.status == "warn"]
+    lines += [("WARNING", sentence) for sentence in trusted(card.encoder)]
     if card.data.recipe_assumed and card.data.views > 1:
         lines.append(("ASSUMED", f"recipe {card.data.recipe}: the file names none of its own"))
     for assumption in load.assumptions:
         lines.append(("ASSUMED", assumption))
     return lines
+
+
+def brand(encoder: EncoderRecord) -> str:
+    """``LOADED``, ``PARTIAL`` where some tensors are fresh and known by name, else ``NOT LOADED``."""
+    load = encoder.load
+    if load.missing:
+        return "PARTIAL"
+    return "LOADED" if load.matched == load.expected else "NOT LOADED"
+
+
+def trusted(encoder: EncoderRecord) -> list[str]:
+    """What the user allowed that could run code from the file or its repository."""
+    try:
+        options = dict(EncoderRef.parse(encoder.ref).target().options)
+    except RefError:  # an encoder made in Python carries any name
+        return []
+    return [sentence for name, sentence in _TRUSTED.items() if options.get(name) in ("yes", "true")]
+
+
+def space(card: ReportCard, group: str) -> str:
+    """What the metrics of a group read: ``embedding h`` or ``projection z``."""
+    spaces = {record.space for record in card.metrics if record.group == group}
+    return "projection z" if "projection" in spaces else "embedding h"
 
 
 def rows(card: ReportCard, group: str) -> list[Row]:
@@ -111,6 +144,14 @@ def count(number: int) -> str:
     return f"{number / 1e3:.0f} k" if number >= 10_000 else f"{number:,}"
 
 
+def size(number: int) -> str:
+    """``44.7 MB``, ``812 kB``: decimal units, as file managers and hubs show them."""
+    for unit, name in ((10**9, "GB"), (10**6, "MB")):
+        if number >= unit:
+            return f"{number / unit:.1f} {name}"
+    return f"{number / 1e3:.0f} kB" if number >= 1000 else f"{number} B"
+
+
 def plural(number: int, one: str, many: str) -> str:
     """``1 class``, ``10 classes``."""
     return f"{number:,} {one if number == 1 else many}"
@@ -150,7 +191,8 @@ def _accuracy(card: ReportCard) -> list[tuple[str, str]]:
     majority = first.details.get("majority")
     floor = f"; majority class {percent(majority)} %" if isinstance(majority, float) else ""
     low, high = (percent(end) for end in (first.interval.low, first.interval.high))
-    return [("ACCURACY", f"{first.summary} {percent(first.value)} % [{low}, {high}]{floor}")]
+    on = " on projection z" if first.space == "projection" else ""
+    return [("ACCURACY", f"{first.summary}{on} {percent(first.value)} % [{low}, {high}]{floor}")]
 
 
 def _row(record: MetricRecord) -> Row:

@@ -1,4 +1,4 @@
-"""Guards that run before any score: is this encoder loaded, alive and repeatable?"""
+"""Is this encoder loaded, alive and repeatable, and is the data what it seems?"""
 
 import numpy as np
 import torch
@@ -16,13 +16,7 @@ _TOLERANCE = {"fp32": 1e-4, "bf16": 3e-2, "fp16": 1e-2}
 
 def check_load(load: LoadAudit) -> Check:
     """All backbone tensors come from the file."""
-    if not load.expected:
-        return Check(name="load", status="pass", message="an encoder without weights")
-    if load.matched == load.expected:
-        return Check(name="load", status="pass", message=f"all {load.expected} backbone tensors loaded")
-    return Check(
-        name="load", status="fail", message=f"only {load.matched} of {load.expected} backbone tensors loaded"
-    )
+    return Check(name="load", status="pass" if load.complete else "fail", message=load.sentence())
 
 
 def check_data(data: Dataset) -> Check:

@@ -1,0 +1,21 @@
+"""Guards that run before any score."""
+
+from sslaudit.checks.encoder import (
+    PROBE_IMAGES,
+    check_behaviour,
+    check_cache,
+    check_data,
+    check_features,
+    check_load,
+)
+from sslaudit.checks.preprocessing import check_preprocessing
+
+__all__ = [
+    "PROBE_IMAGES",
+    "check_behaviour",
+    "check_cache",
+    "check_data",
+    "check_features",
+    "check_load",
+    "check_preprocessing",
+]
