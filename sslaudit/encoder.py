@@ -132,6 +132,8 @@ class Encoder:
     parameters: int
     project: Callable[[Tensor], Tensor] | None = None
     """(B, D) embeddings to (B, P) projections, when the checkpoint holds its projector."""
+    project_digest: str = ""
+    """The digest of the projector, which ``digest`` leaves out."""
     modality: Literal["image", "text"] = "image"
     differentiable: bool = True
     facts: Mapping[str, str] = field(default_factory=dict)
@@ -141,16 +143,20 @@ class Encoder:
     """The network itself, when there is one: checks look at its buffers."""
 
 
-def module_digest(module: nn.Module, *identity: str) -> str:
+def module_digest(
+    module: nn.Module, *identity: str, done: Callable[[str, Tensor], None] = lambda name, tensor: None
+) -> str:
     """sha256 over names, dtypes, shapes and bytes of all tensors, and over ``identity``.
 
-    ``identity`` says what else decides the output: the architecture, the pooling.
+    ``identity`` says what else decides the output: the architecture, the pooling. ``done`` is
+    called with each name and tensor when it has been read.
     """
     digest = hashlib.sha256("\0".join(identity).encode("utf-8", "backslashreplace"))
     for name, tensor in module.state_dict().items():
         value = tensor.detach().cpu().contiguous()
         digest.update(f"\0{name}\0{value.dtype}\0{tuple(value.shape)}\0".encode())
         digest.update(value.reshape(-1).view(torch.uint8).numpy().data if value.numel() else b"")
+        done(name, tensor)
     return digest.hexdigest()
 
 

@@ -24,14 +24,18 @@ def load_encoder(
     preprocess: Preprocess | None = None,
     override: Override | None = None,
     registry: Registry | None = None,
+    mapped: bool = False,
 ) -> Encoder:
     """The encoder that ``ref`` names, in eval mode on ``device``.
 
     A module of yours needs ``preprocess``, since nothing else says how its inputs are made.
-    ``override`` wins over the preprocessing that the encoder brings. Raises ``RefError`` for a text
+    ``override`` wins over the preprocessing that the encoder brings. The weights lie in memory of
+    their own; with ``mapped`` they may stay in the file, which then must not change. Raises ``RefError`` for a text
     that names nothing and ``EncoderError`` when the weights did not load or a size does not fit.
     """
     encoder = _load(ref, device, preprocess, registry)
+    if isinstance(ref, str | EncoderRef) and not mapped and encoder.module is not None:
+        _take_in(encoder.module)
     return encoder if override is None else _overridden(encoder, override, device)
 
 
@@ -54,6 +58,13 @@ def _load(
     scheme = registry.encoder_scheme(ref)
     read_options(dict(ref.options), scheme.options, f"'{ref}'")
     return _call(registry.encoders, scheme, ref, lambda: scheme.load(ref, device))
+
+
+def _take_in(module: nn.Module) -> None:
+    """Copies weights out of a memory-mapped file: one that is written anew would end the process."""
+    for tensor in (*module.parameters(), *module.buffers()):
+        if tensor.device.type == "cpu":
+            tensor.data = tensor.data.clone()
 
 
 def _overridden(encoder: Encoder, override: Override, device: str) -> Encoder:

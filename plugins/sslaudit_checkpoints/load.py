@@ -1,17 +1,19 @@
 """From a checkpoint file to an encoder, strictly."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
-from torch import nn
+from torch import Tensor, nn
 
-from sslaudit.encoder import Encoder, LoadAudit, count_parameters, embedding_dim, module_digest
+from sslaudit.encoder import Encoder, LoadAudit, Preprocess, count_parameters, embedding_dim, module_digest
 from sslaudit.errors import EncoderError
 from sslaudit.refs import EncoderRef
 from sslaudit_checkpoints import graphs, projector
 from sslaudit_checkpoints.audit import audit, facts_of
+from sslaudit_checkpoints.formats.mapped import MappedFile
 from sslaudit_checkpoints.formats.opened import Opened
 from sslaudit_checkpoints.formats.read import read
-from sslaudit_checkpoints.materialise import checked, fresh, network
+from sslaudit_checkpoints.materialise import as_float, fresh, network, refuse_non_finite
 from sslaudit_checkpoints.options import Options
 from sslaudit_checkpoints.preprocessing import preprocess_of
 from sslaudit_checkpoints.search import Found, search
@@ -28,13 +30,21 @@ def load(ref: EncoderRef, device: str) -> Encoder:
         return graphs.load(ref, opened, options, device)
     found = search(ref, opened, options)
     fit, architecture = found.fit, found.fit.reading.architecture
-    weights = checked(fit.weights(), fit.skeleton.state_dict(), ref.locator)
-    if fit.match.complete:
-        model = network(architecture, fit.skeleton, weights)
-    else:
+    weights = as_float(fit.weights(), fit.skeleton.state_dict(), ref.locator)
+    file = MappedFile(opened.path)
+
+    def looked_at(name: str, tensor: Tensor) -> None:
+        refuse_non_finite(name, tensor, ref.locator)
+        file.give_back(tensor)
+
+    def make() -> nn.Module:
+        if fit.match.complete:
+            return network(architecture, fit.skeleton, weights)
         model = fresh(architecture, seed=0)
         model.load_state_dict({**model.state_dict(), **weights})
-    return _encoder(ref, found, options, model, audit(found, opened), device)
+        return model
+
+    return _encoder(ref, found, options, make, audit(found, opened), device, done=looked_at)
 
 
 def untrained(ref: EncoderRef, seed: int, device: str) -> Encoder:
@@ -43,10 +53,10 @@ def untrained(ref: EncoderRef, seed: int, device: str) -> Encoder:
     if opened.kind != "tensors":
         raise EncoderError(f"'{ref.locator}' is a {opened.format}: it has no untrained copy.")
     found = search(ref, opened, options)
-    model = fresh(found.fit.reading.architecture, seed)
-    tensors = len(model.state_dict())
+    architecture = found.fit.reading.architecture
+    tensors = len(found.fit.skeleton.state_dict())
     control = LoadAudit(matched=tensors, expected=tensors, assumptions=found.assumptions)
-    return _encoder(ref, found, options, model, control, device)
+    return _encoder(ref, found, options, lambda: fresh(architecture, seed), control, device)
 
 
 def _open(ref: EncoderRef) -> tuple[Options, Opened]:
@@ -55,12 +65,24 @@ def _open(ref: EncoderRef) -> tuple[Options, Opened]:
 
 
 def _encoder(
-    ref: EncoderRef, found: Found, options: Options, model: nn.Module, load: LoadAudit, device: str
+    ref: EncoderRef,
+    found: Found,
+    options: Options,
+    make: Callable[[], nn.Module],
+    load: LoadAudit,
+    device: str,
+    *,
+    done: Callable[[str, Tensor], None] = lambda name, tensor: None,
 ) -> Encoder:
-    model = model.eval().to(device)
     architecture = found.fit.reading.architecture
     preprocess, said = preprocess_of(architecture, found.project, options, found.flat)
-    dim = embedding_dim(model, preprocess, device)
+    dim = _dim_on_paper(found.fit.skeleton, preprocess)
+    model = make().eval()
+    digest = module_digest(
+        model, architecture.name, *(f"{k}={v}" for k, v in architecture.facts.items()), done=done
+    )
+    model = model.to(device)
+    dim = dim or embedding_dim(model, preprocess, device)
     head = projector.find(found.flat, found.fit, dim, gelu=found.is_dino) if load.file else None
     return Encoder(
         ref=str(ref),
@@ -68,10 +90,23 @@ def _encoder(
         embed=model,
         dim=dim,
         preprocess=preprocess,
-        digest=module_digest(model, architecture.name, *(f"{k}={v}" for k, v in architecture.facts.items())),
+        digest=digest,
         parameters=count_parameters(model),
         project=None if head is None else head.module.to(device),
+        project_digest="" if head is None else module_digest(head.module, repr(head.module)),
         facts=facts_of(found, options, head),
         load=replace(load, assumptions=(*load.assumptions, *architecture.assumptions, *said)),
         module=model,
     )
+
+
+def _dim_on_paper(skeleton: nn.Module, preprocess: Preprocess) -> int | None:
+    """D without reading weights: timm's record, else from shapes; None for a network that has neither."""
+    if isinstance(dim := getattr(skeleton, "head_hidden_size", None), int):
+        return dim
+    try:
+        return embedding_dim(skeleton.eval(), preprocess, "meta")
+    except EncoderError:
+        raise
+    except Exception:  # an operation without shape inference, or a size that does not fit
+        return None

@@ -9,10 +9,10 @@ from sslaudit.errors import WeightsMismatch
 from sslaudit_checkpoints.architectures.base import Architecture
 
 
-def checked(weights: Mapping[str, Tensor], expected: Mapping[str, Tensor], text: str) -> dict[str, Tensor]:
-    """The weights as float32, one refused by name that is not finite or of another kind.
+def as_float(weights: Mapping[str, Tensor], expected: Mapping[str, Tensor], text: str) -> dict[str, Tensor]:
+    """The weights as float32, in the memory layout of ``expected``; what is float32 already is not copied.
 
-    Raises ``WeightsMismatch``. Tensors that are float32 already are not copied.
+    Raises ``WeightsMismatch`` for numbers of another kind.
     """
     ready = {}
     for name, tensor in weights.items():
@@ -24,10 +24,17 @@ def checked(weights: Mapping[str, Tensor], expected: Mapping[str, Tensor], text:
                     "numbers. Save them unquantised."
                 )
             tensor = tensor.detach().float()
-            if not torch.isfinite(tensor).all():
-                raise WeightsMismatch(f"'{text}': the weights '{name}' hold NaN or infinity.")
         ready[name] = _like(tensor, expected[name])
     return ready
+
+
+def refuse_non_finite(name: str, tensor: Tensor, text: str) -> None:
+    """Raises ``WeightsMismatch`` for NaN or infinity.
+
+    A finite sum is proof enough, and is found without a mask as large as the tensor.
+    """
+    if tensor.is_floating_point() and not (torch.isfinite(tensor.sum()) or torch.isfinite(tensor).all()):
+        raise WeightsMismatch(f"'{text}': the weights '{name}' hold NaN or infinity.")
 
 
 def network(architecture: Architecture, skeleton: nn.Module, weights: Mapping[str, Tensor]) -> nn.Module:

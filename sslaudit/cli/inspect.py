@@ -59,7 +59,7 @@ def inspect(
     code, texts = 0, []
     for ref in parsed:
         try:
-            seen = inspection(load_encoder(ref, override=override, registry=found))
+            seen = inspection(load_encoder(ref, override=override, registry=found, mapped=True))
         except SslauditError as error:  # the others are still worth reading
             complain(f"error: {error}")
             code = max(code, error.exit_code)

@@ -63,7 +63,9 @@ def loads(tmp_path: Path) -> Loads:
         torch.save(content, path)
         encoder = load_encoder(f"{scheme}{options}:{path}")
         with torch.inference_mode():
-            torch.testing.assert_close(encoder.embed(images), reference(images), rtol=1e-5, atol=1e-5)
+            embeddings = encoder.embed(images)
+            torch.testing.assert_close(embeddings, reference(images), rtol=1e-5, atol=1e-5)
+        assert embeddings.shape == (len(images), encoder.dim)
         assert encoder.load.matched == encoder.load.expected > 0
         return encoder
 

@@ -69,6 +69,20 @@ def test_projections_are_those_of_the_training_code(
     assert "ReLU" in encoder.facts["projector"]
 
 
+def test_two_projectors_on_one_backbone_are_told_apart(
+    loads, telling, resnet18: nn.Module, images: Tensor
+) -> None:
+    """Projections are kept by digest: the second must not be given those of the first."""
+    backbone = {f"backbone.{k}": v for k, v in resnet18.state_dict().items()}
+    digests = set()
+    for scale in (1.0, 2.0):
+        head = {"projector.0.weight": torch.ones(8, 512), "projector.2.weight": scale * torch.ones(4, 8)}
+        encoder = loads({**backbone, **head}, resnet18, images)
+        digests.add((encoder.digest, encoder.project_digest))
+    assert len(digests) == 2
+    assert len({digest for digest, _ in digests}) == 1
+
+
 def test_a_classifier_is_no_projector(loads, resnet18: nn.Module, images: Tensor) -> None:
     state = {**resnet18.state_dict(), "fc.weight": torch.ones(10, 512), "fc.bias": torch.ones(10)}
     assert loads(state, resnet18, images).project is None
