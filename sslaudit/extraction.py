@@ -57,7 +57,7 @@ class Extraction:
         return key_of(
             {
                 "encoder": encoder.digest,
-                "projector": encoder.project_digest if how.space == "projection" else "",
+                "projector": encoder.project_digest if self.space == "projection" else "",
                 "preprocess": preprocess,
                 "space": self.space,
                 "precision": self.precision,
