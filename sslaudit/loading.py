@@ -1,20 +1,15 @@
 """From text to encoder and data set, through the plugins."""
 
-from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import TypeVar
 
 from torch import nn
 
 from sslaudit.data import Dataset
 from sslaudit.encoder import Encoder, Override, Preprocess, embedding_dim, from_module
-from sslaudit.errors import EncoderError, EncoderNotFound, PluginError, SslauditError, UsageError
-from sslaudit.refs import DataRef, EncoderRef, is_path_like
-from sslaudit.registry import Registry, Table, installed
-from sslaudit.specs import DatasetScheme, EncoderScheme, Source, read_options
-
-T = TypeVar("T")
+from sslaudit.errors import EncoderError, UsageError
+from sslaudit.refs import DataRef, EncoderRef
+from sslaudit.registry import Registry, installed
+from sslaudit.specs import read_options
 
 
 def load_encoder(
@@ -30,8 +25,9 @@ def load_encoder(
 
     A module of yours needs ``preprocess``, since nothing else says how its inputs are made.
     ``override`` wins over the preprocessing that the encoder brings. The weights lie in memory of
-    their own; with ``mapped`` they may stay in the file, which then must not change. Raises ``RefError`` for a text
-    that names nothing and ``EncoderError`` when the weights did not load or a size does not fit.
+    their own; with ``mapped`` they may stay in the file, which then must not change. Raises
+    ``RefError`` for a text that names nothing and ``EncoderError`` when the weights did not load or
+    a size does not fit.
     """
     encoder = _load(ref, device, preprocess, registry)
     if isinstance(ref, str | EncoderRef) and not mapped and encoder.module is not None:
@@ -57,7 +53,7 @@ def _load(
     registry = registry or installed()
     scheme = registry.encoder_scheme(ref)
     read_options(dict(ref.options), scheme.options, f"'{ref}'")
-    return _call(registry.encoders, scheme, ref, lambda: scheme.load(ref, device))
+    return registry.encoders.call(scheme.scheme, ref, lambda: scheme.load(ref, device))
 
 
 def _take_in(module: nn.Module) -> None:
@@ -83,45 +79,6 @@ def _overridden(encoder: Encoder, override: Override, device: str) -> Encoder:
     return replace(encoder, preprocess=preprocess, dim=dim)
 
 
-def resolve_all(refs: Sequence[EncoderRef], registry: Registry) -> list[Source]:
-    """Where the weights of every reference come from, before any is fetched.
-
-    Raises the error of the one reference that fails, or one ``EncoderError`` that lists all.
-    """
-    sources: list[Source] = []
-    failures: list[SslauditError] = []
-    for ref in refs:
-        try:
-            sources.append(_resolve(ref, registry))
-        except SslauditError as error:
-            failures.append(error)
-    if len(failures) == 1:
-        raise failures[0]
-    if failures:
-        lines = [str(error).splitlines()[0] for error in failures[:8]]
-        more = [f"and {len(failures) - 8} more"] if len(failures) > 8 else []
-        listed = "".join(f"\n  {line}" for line in (*lines, *more))
-        raise EncoderError(f"{len(failures)} of {len(refs)} encoders cannot be had:{listed}")
-    return sources
-
-
-def _resolve(ref: EncoderRef, registry: Registry) -> Source:
-    scheme = registry.encoder_scheme(ref)
-    read_options(dict(ref.options), scheme.options, f"'{ref}'")
-    resolve = scheme.resolve
-    if resolve is not None:
-        return _call(registry.encoders, scheme, ref, lambda: resolve(ref))
-    target = ref.target()
-    if target is not ref:
-        registry.encoder_scheme(target)
-    path = Path(target.locator).expanduser()
-    if path.exists():
-        return Source(name=str(ref), bytes=path.stat().st_size if path.is_file() else None)
-    if is_path_like(target.locator):
-        raise EncoderNotFound(f"there is no such file: '{target.locator}'.")
-    return Source(name=str(ref))
-
-
 def load_untrained(ref: str | EncoderRef, *, seed: int = 0, device: str = "cpu") -> Encoder:
     """The architecture that ``ref`` names with fresh weights: the control of every score."""
     ref = EncoderRef.parse(ref) if isinstance(ref, str) else ref
@@ -131,7 +88,7 @@ def load_untrained(ref: str | EncoderRef, *, seed: int = 0, device: str = "cpu")
     if untrained is None:
         raise EncoderError(f"'{ref}': the scheme '{ref.scheme}' offers no untrained copy.")
     read_options(dict(ref.options), scheme.options, f"'{ref}'")
-    return _call(registry.encoders, scheme, ref, lambda: untrained(ref, seed, device))
+    return registry.encoders.call(scheme.scheme, ref, lambda: untrained(ref, seed, device))
 
 
 def load_dataset(ref: str | DataRef | Dataset, *, registry: Registry | None = None) -> Dataset:
@@ -142,21 +99,4 @@ def load_dataset(ref: str | DataRef | Dataset, *, registry: Registry | None = No
     registry = registry or installed()
     scheme = registry.dataset_scheme(ref)
     read_options(dict(ref.options), scheme.options, f"'{ref}'")
-    return _call(registry.datasets, scheme, ref, lambda: scheme.open(ref))
-
-
-def _call(
-    table: "Table[EncoderScheme] | Table[DatasetScheme]",
-    scheme: EncoderScheme | DatasetScheme,
-    ref: EncoderRef | DataRef,
-    make: Callable[[], T],
-) -> T:
-    try:
-        return make()
-    except SslauditError:
-        raise
-    except Exception as error:
-        owner = table.owner(scheme.scheme)
-        raise PluginError(
-            f"plugin {owner} failed on '{ref}': {type(error).__name__}: {' '.join(str(error).split())[:300]}"
-        ) from error
+    return registry.datasets.call(scheme.scheme, ref, lambda: scheme.open(ref))

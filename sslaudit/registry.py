@@ -3,16 +3,17 @@
 import contextlib
 import difflib
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from sslaudit.errors import PluginError, RefError
+from sslaudit.errors import PluginError, RefError, SslauditError
 from sslaudit.host import Plugin, Spec, load_plugins, name_of
-from sslaudit.refs import DataRef, EncoderRef
+from sslaudit.refs import DataRef, EncoderRef, Ref
 from sslaudit.specs import DatasetScheme, EncoderScheme, MethodSpec, MetricSpec, RecipeSpec
 
 S = TypeVar("S", bound=Spec)
+T = TypeVar("T")
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -45,6 +46,18 @@ class Table(Generic[S]):
     def owner(self, name: str) -> Plugin:
         """The plugin that offers ``name``."""
         return self._find(name)[1]
+
+    def call(self, name: str, ref: Ref, make: Callable[[], T]) -> T:
+        """What a callable of ``name`` makes of ``ref``; all but our own errors are the plugin's fault."""
+        try:
+            return make()
+        except SslauditError:
+            raise
+        except Exception as error:
+            reason = " ".join(str(error).split())[:300]
+            raise PluginError(
+                f"plugin {self.owner(name)} failed on '{ref}': {type(error).__name__}: {reason}"
+            ) from error
 
     def usable(self) -> Mapping[str, S]:
         """Specs that are offered once."""

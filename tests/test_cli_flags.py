@@ -12,7 +12,7 @@ from sslaudit.cli.options import Interpolation, read_override, with_flags
 from sslaudit.comparison import paired_difference
 from sslaudit.encoder import Override
 from sslaudit.errors import CardError, EncoderNotFound, RefError
-from sslaudit.loading import resolve_all
+from sslaudit.sources import resolve_all
 from sslaudit.refs import EncoderRef
 from sslaudit.registry import Registry
 from sslaudit.report.sources import source_table

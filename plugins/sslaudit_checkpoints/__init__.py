@@ -4,12 +4,14 @@ A bare path is ``file:PATH``. The name of a training method may stand as the sch
 (``simclr:runs/last.pt``): it decides the preprocessing when the file says nothing.
 """
 
+import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from sslaudit.errors import EncoderNotFound
 from sslaudit.hookspecs import hookimpl
 from sslaudit.refs import EncoderRef
-from sslaudit.specs import EncoderScheme, Option
+from sslaudit.specs import EncoderScheme, Option, Source
 from sslaudit_checkpoints.folder import hub_ref
 
 if TYPE_CHECKING:
@@ -64,6 +66,7 @@ def sslaudit_encoders() -> Iterable[EncoderScheme]:
         summary="a checkpoint file; a bare path means this",
         load=_load,
         untrained=_untrained,
+        resolve=_resolve,
         options=OPTIONS,
         example="runs/simclr.pt",
     )
@@ -73,9 +76,21 @@ def sslaudit_encoders() -> Iterable[EncoderScheme]:
             summary=f"a checkpoint file, known to come from {method}",
             load=_load,
             untrained=_untrained,
+            resolve=_resolve,
             options=OPTIONS,
             example=f"{method}:last.pt",
         )
+
+
+def _resolve(ref: EncoderRef) -> Source:
+    if (folder := hub_ref(ref)) is not None:
+        from sslaudit_hub.resolve import resolve
+
+        return resolve(folder)
+    path = os.path.expanduser(ref.locator)
+    if not os.path.exists(path):
+        raise EncoderNotFound(f"there is no such file: '{ref.locator}'.")
+    return Source(name=str(ref), bytes=os.path.getsize(path) if os.path.isfile(path) else None)
 
 
 def _load(ref: EncoderRef, device: str) -> "Encoder":

@@ -126,6 +126,7 @@ def evaluate(
     with prepared(output):
         if not overwrite:
             refuse_other_cards(places, [str(ref) for ref in parsed], str(DataRef.parse(data)))
+        announce(parsed, found)
         from sslaudit.audit import Settings
 
         settings = Settings(
@@ -144,7 +145,6 @@ def evaluate(
             cache=False if no_cache else cache,
             override=override,
         )
-        announce(parsed, found)
         try:
             cards = _run(found, settings, parsed, data, places, html)
         except KeyboardInterrupt:

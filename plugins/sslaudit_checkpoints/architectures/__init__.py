@@ -1,6 +1,7 @@
 """Backbones that are recognised from the names and shapes of their tensors.
 
-One module for each family. To add a family, write its ``DIALECTS`` (see ``base``) and list them here.
+One module for each family. To add a family, write its ``DIALECTS`` (see ``base``) and list them
+here. timm is imported where a network is built, since most files need none of it.
 """
 
 from sslaudit_checkpoints.architectures import (

@@ -15,7 +15,6 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from timm.models.convnext import ConvNeXt
 from torch import Tensor, nn
 
 from sslaudit.encoder import Preprocess
@@ -152,6 +151,8 @@ def architecture(plan: Plan, hints: Hints) -> Architecture:
 
 def build(plan: Plan) -> nn.Module:
     """The backbone (B, 3, H, W) -> (B, D) with fresh weights."""
+    from timm.models.convnext import ConvNeXt
+
     model = ConvNeXt(
         num_classes=0,
         depths=plan.depths,

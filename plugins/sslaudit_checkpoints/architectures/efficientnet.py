@@ -13,10 +13,7 @@ import re
 from collections.abc import Callable
 from functools import partial
 
-import timm
 import torch
-import torchvision
-from timm.data import resolve_data_config
 from torch import nn
 
 from sslaudit.encoder import Preprocess
@@ -179,11 +176,15 @@ def _architecture(
 
 
 def _build(name: str) -> nn.Module:
+    import timm
+
     model: nn.Module = timm.create_model(name, pretrained=False, num_classes=0)
     return model
 
 
 def _build_torchvision(name: str) -> nn.Module:
+    import torchvision
+
     model: nn.Module = torchvision.models.get_model(name, weights=None)
     model.classifier = nn.Identity()
     return model
@@ -191,6 +192,9 @@ def _build_torchvision(name: str) -> nn.Module:
 
 def _preprocess(name: str) -> Preprocess:
     """timm's record of the architecture, which the file itself does not confirm."""
+    import timm
+    from timm.data import resolve_data_config
+
     config = resolve_data_config({}, pretrained_cfg=timm.get_pretrained_cfg(name).to_dict())
     _, height, width = config["input_size"]
     return Preprocess(

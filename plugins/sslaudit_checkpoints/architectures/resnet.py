@@ -3,8 +3,6 @@
 import re
 from dataclasses import dataclass
 
-from timm.layers import Conv2dSame, create_pool2d
-from timm.models import resnet as timm_resnet
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
@@ -161,6 +159,8 @@ class _FromTorchvision(ResNet):
 
 
 def _from_timm(plan: Plan) -> nn.Module:
+    from timm.models import resnet as timm_resnet
+
     return timm_resnet.ResNet(
         timm_resnet.Bottleneck if plan.bottleneck else timm_resnet.BasicBlock,
         plan.layers,
@@ -176,6 +176,8 @@ def _from_timm(plan: Plan) -> nn.Module:
 
 def _pad_same(model: nn.Module) -> None:
     """Replaces every layer of stride 2 by one that pads as TensorFlow does."""
+    from timm.layers import Conv2dSame, create_pool2d
+
     for name, layer in list(model.named_modules()):
         parent, _, child = name.rpartition(".")
         if isinstance(layer, nn.Conv2d) and layer.stride == (2, 2) and layer.kernel_size != (1, 1):

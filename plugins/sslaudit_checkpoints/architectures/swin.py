@@ -12,9 +12,7 @@ import math
 import re
 from dataclasses import dataclass
 
-from timm.models.swin_transformer import SwinTransformer
 from torch import nn
-from torchvision.models import swin_transformer as torchvision_swin
 
 from sslaudit.encoder import Preprocess
 from sslaudit_checkpoints.architectures.base import Architecture, Dialect, Hints, Reading, State, Unfit
@@ -74,6 +72,8 @@ class Plan:
 
 def build(plan: Plan) -> nn.Module:
     """timm's net (B, 3, H, W) -> (B, D) with fresh weights; it takes images of the plan's size."""
+    from timm.models.swin_transformer import SwinTransformer
+
     return SwinTransformer(
         img_size=plan.size,
         patch_size=plan.patch,
@@ -90,6 +90,8 @@ def build(plan: Plan) -> nn.Module:
 
 def build_torchvision(plan: Plan) -> nn.Module:
     """torchvision's net (B, 3, H, W) -> (B, D) with fresh weights; it takes images of any size."""
+    from torchvision.models import swin_transformer as torchvision_swin
+
     model: nn.Module = torchvision_swin.SwinTransformer(
         patch_size=[plan.patch, plan.patch],
         embed_dim=plan.width,

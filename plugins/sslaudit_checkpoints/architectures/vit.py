@@ -16,9 +16,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from timm.layers import LayerNorm, Mlp, SwiGLUPacked
-from timm.models.deit import VisionTransformerDistilled
-from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
 from sslaudit.encoder import Preprocess
@@ -157,6 +154,10 @@ def architecture(plan: Plan, hints: Hints) -> Architecture:
 
 def build(plan: Plan) -> nn.Module:
     """The backbone (B, 3, H, W) -> (B, D) with fresh weights."""
+    from timm.layers import LayerNorm, Mlp, SwiGLUPacked
+    from timm.models.deit import VisionTransformerDistilled
+    from timm.models.vision_transformer import VisionTransformer
+
     distilled = plan.pooling == "distilled"
     return (VisionTransformerDistilled if distilled else VisionTransformer)(
         img_size=plan.size,
