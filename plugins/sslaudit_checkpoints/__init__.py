@@ -31,6 +31,9 @@ OPTIONS = (
     Option(name="size", type=str, default=None, help="input size in pixels: 224, or 96x128 (height x width)"),
     Option(name="heads", type=int, default=None, minimum=1, help="attention heads of a ViT"),
     Option(
+        name="depth", type=str, default=None, help="number of blocks, where no published net has it: 2-2-2-1"
+    ),
+    Option(
         name="padding",
         type=str,
         default="torch",

@@ -24,7 +24,7 @@ def audit(found: Found, opened: Opened) -> LoadAudit:
         prefix=fit.origin.removeprefix(fit.branch).lstrip("."),
         renamed=(*_wrappers(found), *fit.reading.renamed),
         missing=fit.match.absent,
-        ignored=(*counted(_left(found)), *_optimizers(opened)),
+        ignored=(*counted(_left(found)), *_optimizers(found, opened)),
         assumptions=(*found.assumptions, *_types(found), *opened.notes),
     )
 
@@ -89,10 +89,14 @@ def _part(name: str, prefix: str) -> str:
     return ".".join(segments[: shared + 1])
 
 
-def _optimizers(opened: Opened) -> Iterator[str]:
+def _optimizers(found: Found, opened: Opened) -> Iterator[str]:
     for key in opened.content or ():
-        if isinstance(key, str) and "optim" in key.lower():
+        if isinstance(key, str) and key.lower().startswith("optim") and not _has_tensors(found, key):
             yield key
+
+
+def _has_tensors(found: Found, key: str) -> bool:
+    return any(one.path.startswith(f"{key}.") for one in found.flat.values())
 
 
 def _types(found: Found) -> Iterator[str]:

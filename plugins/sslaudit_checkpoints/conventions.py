@@ -148,6 +148,8 @@ _ALL = (
         "dinov2", "DINOv2", "facebookresearch/dinov2 dinov2/data/transforms.py", interpolation="bicubic"
     ),
     _imagenet("mae", "MAE", "facebookresearch/mae main_linprobe.py", interpolation="bicubic"),
+    _imagenet("ijepa", "I-JEPA", "facebookresearch/ijepa src/transforms.py"),
+    _imagenet("msn", "MSN", "facebookresearch/msn src/data_manager.py"),
     _imagenet("pycontrast", "PyContrast", "HobbitLong/PyContrast pycontrast/datasets/util.py"),
     _imagenet("rotnet", "RotNet", "gidariss/FeatureLearningRotNet dataloader.py"),
     _cifar("rotnet-cifar", "RotNet", _MEAN_255, _STD_255, "gidariss/FeatureLearningRotNet dataloader.py"),

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -58,9 +58,10 @@ def find(
         for prefix in dialect.prefixes(flat):
             if prefix.endswith(_STEM):
                 continue
+            told = replace(hints, project="mocov3") if "base_encoder." in prefix else hints
             state = {name[len(prefix) :]: one.tensor for name, one in flat.items() if name.startswith(prefix)}
             try:
-                reading = dialect.read(state, hints)
+                reading = dialect.read(state, told)
             except Unfit as error:
                 unfit.append(error)
                 continue
@@ -83,6 +84,8 @@ def choose(fits: Sequence[Fit], taken: str | None) -> tuple[Fit | None, list[Fit
     ``taken`` is the pattern of the address that the file's project evaluates.
     """
     distinct = _distinct(fits, taken)
+    if len({fit.reading.architecture.name for fit in distinct}) > 1 and not taken:
+        return None, distinct  # a distilled student beside its teacher, or the like
     rules = [lambda fit, rule=rule: bool(rule.search(fit.address)) for rule in _TAKEN]
     if taken:
         rules.insert(0, lambda fit: bool(re.search(taken, fit.address)))
@@ -97,7 +100,7 @@ def choose(fits: Sequence[Fit], taken: str | None) -> tuple[Fit | None, list[Fit
 def by_key(fits: Iterable[Fit], key: str) -> list[Fit]:
     """The fits whose address has ``key`` among its segments, ``teacher`` or ``model.encoder_q``."""
     wanted = f".{key.strip('.')}."
-    return [fit for fit in fits if wanted in f".{fit.address}." or wanted in f".{fit.prefix}."]
+    return [fit for fit in fits if wanted in f".{fit.address}." or wanted in f".{fit.prefix.rstrip('.')}."]
 
 
 def by_prefix(fits: Iterable[Fit], prefix: str) -> list[Fit]:
@@ -111,14 +114,13 @@ def by_prefix(fits: Iterable[Fit], prefix: str) -> list[Fit]:
     ]
 
 
-def key_of(fit: Fit, others: Iterable[Fit]) -> str:
-    """The shortest ``key=`` that takes ``fit`` and no other."""
-    segments = fit.address.split(".")
+def option_of(fit: Fit, others: Iterable[Fit]) -> str:
+    """The shortest option that takes ``fit`` and no other: ``key=teacher``, ``prefix=`` for a bare one."""
     others = [other for other in others if other is not fit]
-    for segment in segments:
+    for segment in fit.address.split("."):
         if segment and not by_key(others, segment):
-            return segment
-    return fit.address
+            return f"key={segment}"
+    return f"prefix={fit.address}"
 
 
 def _origin(flat: Mapping[str, Stored], prefix: str) -> dict[str, str]:

@@ -4,6 +4,7 @@ Either every expected name is there with the expected shape, and no part of the 
 or the answer is a mismatch with counts and names.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -11,6 +12,11 @@ import torch
 from torch import Tensor
 
 _COUNTER = "num_batches_tracked"
+_ACTS = re.compile(
+    r"(ln_pre|pre_norm|norm_pre|adapters?|(deep_)?prompt_embeddings?|prompts?|time_embed|temporal_embed\w*|"
+    r"cls_pos_embed|rel_pos_bias|lora_\w+)(\.|$)"
+)
+"""Parts that change the forward pass of a backbone, wherever they stand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,5 +71,6 @@ def match(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> Match:
     surplus, unexpected = [], []
     for name in state:
         if name not in expected:
-            (surplus if name.split(".")[0] in stages else unexpected).append(name)
+            inside = name.split(".")[0] in stages or _ACTS.match(name)
+            (surplus if inside else unexpected).append(name)
     return Match(tuple(matched), tuple(missing), tuple(reshaped), tuple(surplus), tuple(unexpected))

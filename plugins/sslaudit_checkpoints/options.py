@@ -23,6 +23,7 @@ class Options:
     size: tuple[int, int] | None
     """Height and width."""
     heads: int | None
+    depth: str | None
     same_padding: bool
     allow_partial: bool
     trust_pickle: bool
@@ -33,7 +34,10 @@ class Options:
     def of(cls, ref: EncoderRef) -> Self:
         """Raises ``UsageError`` for an unknown option or a value that cannot be meant."""
         read = read_options(dict(ref.options), OPTIONS, f"'{ref}'")
-        text = {name: None if read[name] is None else str(read[name]) for name in ("arch", "key", "prefix")}
+        text = {
+            name: None if read[name] is None else str(read[name])
+            for name in ("arch", "key", "prefix", "depth")
+        }
         heads = read["heads"]
         return cls(
             **text,
@@ -45,12 +49,12 @@ class Options:
             method=ref.scheme if ref.scheme in METHODS else "",
         )
 
-    def hints(self, project: str, *, max_pool: bool | None = None) -> Hints:
+    def hints(self, project: str, *, heads: int | None, max_pool: bool | None) -> Hints:
         """For the families of architectures, with what the file itself says."""
         return Hints(
             project=project,
             max_pool=max_pool,
-            heads=self.heads,
+            heads=self.heads or heads,
             size=self.size,
             arch=self.arch,
             same_padding=self.same_padding,

@@ -27,10 +27,7 @@ def preprocess_of(
         return preprocess, ()
     imagenet = (preprocess.mean, preprocess.std) == (IMAGENET_MEAN, IMAGENET_STD)
     what = "ImageNet mean and std" if imagenet else f"mean {preprocess.mean[0]:g}, std {preprocess.std[0]:g}"
-    height, width = preprocess.size
-    return preprocess, (
-        f"preprocessing: {what} at {height}x{width} pixels; neither the file nor a known project says",
-    )
+    return preprocess, (f"preprocessing: {what}; neither the file nor a known project says",)
 
 
 def _stored(flat: Mapping[str, Stored], preprocess: Preprocess) -> Preprocess | None:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from sslaudit.errors import WeightsMismatch
 from sslaudit.refs import EncoderRef
-from sslaudit_checkpoints.fits import Fit, key_of
+from sslaudit_checkpoints.fits import Fit, option_of
 from sslaudit_checkpoints.match import Match
 
 _SHOWN = 3
@@ -39,8 +39,16 @@ def unknown(text: str, names: Sequence[str]) -> WeightsMismatch:
 
 
 def hint(text: str) -> str:
-    """What to type when the architecture or the prefix was not found."""
-    return f"Name the architecture or the prefix: file,arch=timm:NAME,prefix=encoder:{text}"
+    """What to type when neither architecture nor prefix was found."""
+    return f"Name the architecture, or where its names begin: file,arch=timm:NAME,prefix=encoder:{text}"
+
+
+def partly(text: str) -> str:
+    """What to type when a part of a known architecture was found."""
+    return (
+        f"Is the file whole? Name another architecture: file,arch=timm:NAME:{text}\n"
+        f"Go on without the missing tensors, branded PARTIAL: file,allow-partial=yes:{text}"
+    )
 
 
 def ambiguous(ref: EncoderRef, fits: Sequence[Fit]) -> WeightsMismatch:
@@ -48,7 +56,7 @@ def ambiguous(ref: EncoderRef, fits: Sequence[Fit]) -> WeightsMismatch:
     lines = [f"'{ref.locator}' holds more than one complete backbone; name one:"]
     for fit in fits:
         name = fit.reading.architecture.name
-        lines.append(f"  {name}: {ref.scheme},key={key_of(fit, fits)}:{ref.locator}")
+        lines.append(f"  {name}: {ref.scheme},{option_of(fit, fits)}:{ref.locator}")
     return WeightsMismatch("\n".join(lines))
 
 

@@ -1,6 +1,7 @@
 """Looks for the backbone that a file holds, and says why when there is none."""
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from sslaudit.errors import WeightsMismatch
@@ -9,13 +10,17 @@ from sslaudit.train.checkpoint import is_checkpoint
 from sslaudit_checkpoints import own, refusal
 from sslaudit_checkpoints.architectures import DIALECTS, stated
 from sslaudit_checkpoints.architectures.base import Hints, Unfit
-from sslaudit_checkpoints.fits import Fit, by_key, by_prefix, choose, find, key_of
+from sslaudit_checkpoints.fits import Fit, by_key, by_prefix, choose, find, option_of
 from sslaudit_checkpoints.formats.opened import Opened
 from sslaudit_checkpoints.match import match
 from sslaudit_checkpoints.options import Options
 from sslaudit_checkpoints.project import Project
 from sslaudit_checkpoints.projects import recognise
 from sslaudit_checkpoints.tensors import Stored, branches, flatten, keys
+
+_HELPER = re.compile(r"loss|perceptual|lpips|critic|discriminator", re.IGNORECASE)
+_LARGE = 10
+"""Tensors outside the backbone that make up a network of their own."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,12 +59,16 @@ def search(ref: EncoderRef, opened: Opened, options: Options) -> Found:
     project = recognise([one.path for one in flat.values()] + list(keys(content)))
     if project is not None and project.refusal and options.key is None and options.prefix is None:
         raise WeightsMismatch(f"'{ref.locator}': {project.refusal}")
-    hints = options.hints(project.name if project else "", max_pool=_max_pool(content))
+    hints = options.hints(
+        project.name if project else "",
+        heads=stated.number_in_file(content, "num_heads"),
+        max_pool=stated.flag_in_file(content, "maxpool1"),  # Lightning Bolts chooses it apart from the stem
+    )
     fits, unfit = _fits(flat, options, hints)
     if options.key is not None:
         chosen = by_key(fits, options.key)
         if not chosen and not _has_part(flat, options.key):
-            parts = dict.fromkeys([*branches(flat.values()), *(key_of(fit, fits) for fit in fits)])
+            parts = dict.fromkeys([*branches(flat.values()), *(fit.address for fit in fits)])
             raise refusal.no_such_part(ref.locator, options.key, parts)
         fits = chosen
     if options.prefix is not None:
@@ -74,10 +83,15 @@ def search(ref: EncoderRef, opened: Opened, options: Options) -> Found:
     taken, distinct = choose(complete, project.branch if project else None)
     if taken is None:
         raise refusal.ambiguous(ref, distinct)
+    taken, said = _believed(ref, taken, options, content, flat, hints)
+    _refuse_unknown_depth(ref, taken, options)
+    if options.key is None and options.prefix is None:
+        _refuse_helpers(ref, taken, flat)
     others = tuple(
-        f"{fit.address or 'the top'} (key={key_of(fit, distinct)})" for fit in distinct if fit is not taken
+        f"{fit.address or 'the top'} ({option_of(fit, distinct)})" for fit in distinct if fit is not taken
     )
-    said = (*_believed(ref, taken, options, content), *([project.note] if project and project.note else []))
+    if project and project.note:
+        said = (*said, project.note)
     return Found(
         flat=flat,
         fit=taken,
@@ -120,7 +134,7 @@ def _partial(
         best.reading.architecture.name,
         best.match,
         prefix=best.origin.removeprefix(best.branch).lstrip("."),
-        hint=refusal.hint(ref.locator),
+        hint=refusal.partly(ref.locator),
     )
 
 
@@ -138,29 +152,75 @@ def _unrecognised(ref: EncoderRef, flat: Mapping[str, Stored], arch: str | None)
     )
 
 
-def _believed(ref: EncoderRef, fit: Fit, options: Options, content: Mapping[str, object]) -> Iterator[str]:
-    """The tensors win over a stated architecture: the user's is refused, the file's is a note."""
+def _believed(
+    ref: EncoderRef,
+    fit: Fit,
+    options: Options,
+    content: Mapping[str, object],
+    flat: Mapping[str, Stored],
+    hints: Hints,
+) -> tuple[Fit, tuple[str, ...]]:
+    """The fit under the architecture that somebody states, or what contradicts the statement.
+
+    The tensors win: a statement of the user that they do not bear out is refused, one of the file is
+    a note. A timm name in the file decides between nets of equal shapes.
+    """
     name = fit.reading.architecture.name
     base = name.split(",")[0]
-    if options.arch and ":" not in options.arch and options.arch != base:
-        wanted = stated.skeleton_of(options.arch)
-        assert wanted is not None
-        raise refusal.mismatch(
-            ref.locator,
-            options.arch,
-            match(fit.reading.state, wanted.skeleton().state_dict()),
-            hint=f"The tensors fit {name}: write arch={base}, or leave arch= out.",
-        )
+    if options.arch:
+        if ":" not in options.arch and options.arch != base:
+            raise _misstated(ref, fit, options.arch)
+        return fit, ()
     said = stated.in_file(content)
-    if said and said != base and stated.named(said) is not None:
-        yield f"the file says {said}, its tensors fit {name}: the tensors are believed"
+    if said is None or said == base or name == f"timm:{said}":
+        return fit, ()
+    known = stated.named(said) is not None
+    if not known and stated.is_timm(said):
+        for other in _as(f"timm:{said}", flat, hints):
+            if other.match.complete and other.prefix == fit.prefix:
+                return other, (f"architecture timm:{said}, as the file says",)
+        known = True
+    return fit, (f"the file says {said}, its tensors fit {name}: the tensors are believed",) if known else ()
 
 
-def _max_pool(content: Mapping[str, object]) -> bool | None:
-    """Whether Lightning Bolts kept the max-pool, which it chooses apart from the stem."""
-    parameters = content.get("hyper_parameters")
-    said = parameters.get("maxpool1") if isinstance(parameters, Mapping) else None
-    return said if isinstance(said, bool) else None
+def _as(arch: str, flat: Mapping[str, Stored], hints: Hints) -> list[Fit]:
+    architecture = stated.of_library(arch)
+    assert architecture is not None
+    return find(flat, stated.dialects(architecture, DIALECTS), hints)[0]
+
+
+def _misstated(ref: EncoderRef, fit: Fit, arch: str) -> WeightsMismatch:
+    wanted = stated.skeleton_of(arch)
+    assert wanted is not None
+    name = fit.reading.architecture.name
+    return refusal.mismatch(
+        ref.locator,
+        arch,
+        match(fit.reading.state, wanted.skeleton().state_dict()),
+        hint=f"The tensors fit {name}: write arch={name.split(',')[0]}, or leave arch= out.",
+    )
+
+
+def _refuse_unknown_depth(ref: EncoderRef, fit: Fit, options: Options) -> None:
+    """A file that lost its last block is a complete net of a depth that nobody published."""
+    architecture = fit.reading.architecture
+    if not architecture.published and options.depth != architecture.depth:
+        raise WeightsMismatch(
+            f"the weights of '{ref.locator}' did not load: they are a {architecture.name}, and no published "
+            f"net has this depth. Blocks may be missing.\nIf it is meant, say so: "
+            f"{ref.scheme},depth={architecture.depth}:{ref.locator}"
+        )
+
+
+def _refuse_helpers(ref: EncoderRef, fit: Fit, flat: Mapping[str, Stored]) -> None:
+    """A network that served a loss is no encoder, when the file holds another that is not known here."""
+    outside = [name for name in flat if not name.startswith(fit.prefix)]
+    if _HELPER.search(fit.address) and len(outside) >= _LARGE:
+        raise WeightsMismatch(
+            f"'{ref.locator}': the only backbone known here, '{fit.address}', seems to serve a loss; "
+            f"{len(outside)} other tensors are of no known architecture: {refusal.listed(outside)}.\n"
+            f"If it is meant, say so: {ref.scheme},prefix={fit.address}:{ref.locator}"
+        )
 
 
 def _has_part(flat: Mapping[str, Stored], key: str) -> bool:

@@ -83,20 +83,26 @@ def _walk(content: Any) -> Iterator[Stored]:
             yield Stored(branch, name, value)
             continue
         entered[id(value)] += 1
-        if entered[id(value)] <= _TWICE:
+        if entered[id(value)] <= _TWICE and not _is_optimizer(value):
             path = f"{branch}.{name}" if branch else name
-            items = [(path, key, one) for key, one in _items(value) if not _of_no_use(key, one)]
+            items = [(path, key, one) for key, one in _items(value) if not _is_count(key, one)]
             waiting.extend(reversed(items))
 
 
-def _of_no_use(key: str, value: Any) -> bool:
-    if isinstance(value, Tensor):
-        return key.rpartition(".")[2] in _COUNTED
-    return "optim" in key.lower()
+def _is_optimizer(value: Any) -> bool:
+    return isinstance(value, Mapping) and ("param_groups" in value or set(value) == {"state"})
+
+
+def _is_count(key: str, value: Any) -> bool:
+    return isinstance(value, Tensor) and key.rpartition(".")[2] in _COUNTED
 
 
 def _items(content: Any) -> Iterator[tuple[str, Any]]:
     if isinstance(content, Mapping):
-        yield from ((key, value) for key, value in content.items() if isinstance(key, str))
+        for key, value in content.items():
+            if isinstance(key, bytes):
+                yield key.decode(errors="replace"), value
+            elif isinstance(key, str | int):
+                yield str(key), value
     elif isinstance(content, list | tuple):
         yield from ((str(place), value) for place, value in enumerate(content))

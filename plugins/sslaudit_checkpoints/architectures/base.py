@@ -54,6 +54,10 @@ class Architecture:
     """A backbone (B, 3, H, W) -> (B, D) with fresh weights from torch's global generator."""
     preprocess: Preprocess
     """What holds when neither the file nor its project says; its source is ``assumed``."""
+    depth: str = ""
+    """Number of blocks, by stage where there are stages: ``2-2-2-2``."""
+    published: bool = True
+    """Whether a net of this depth is known; otherwise blocks may be missing from the file."""
     assumptions: tuple[str, ...] = ()
     """What the tensors do not say and was assumed, a sentence each."""
     facts: Mapping[str, str] = field(default_factory=dict)

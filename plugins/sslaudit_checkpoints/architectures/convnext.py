@@ -143,6 +143,8 @@ def architecture(plan: Plan, hints: Hints) -> Architecture:
     order = "last norm, then global average" if plan.norm_first else "global average, then the last norm"
     return Architecture(
         name=plan.name,
+        depth="-".join(map(str, plan.depths)),
+        published=(plan.dims[0], plan.depths) in _NAMES,
         build=lambda: build(plan),
         preprocess=Preprocess(size=size, crop=0.875 if size == (224, 224) else 1.0, interpolation="bicubic"),
         facts={"stem": f"patches of {plan.patch}", "pooling": order, "last norm eps": f"{plan.last_eps:g}"},

@@ -15,6 +15,9 @@ NAMES = {
     "resnet50": (True, (3, 4, 6, 3)),
     "resnet101": (True, (3, 4, 23, 3)),
     "resnet152": (True, (3, 8, 36, 3)),
+    "resnet200": (True, (3, 24, 36, 3)),
+    "resnet26": (True, (2, 2, 2, 2)),
+    "resnet10": (False, (1, 1, 1, 1)),
 }
 """Whether the blocks are bottlenecks, and how many each stage has."""
 
@@ -99,6 +102,8 @@ def architecture(plan: Plan) -> Architecture:
         name=f"{plan.name}, CIFAR stem" if plan.cifar_stem else plan.name,
         build=lambda: build(plan),
         preprocess=Preprocess(size=size, crop=crop, source="assumed"),
+        depth="-".join(map(str, plan.layers)),
+        published=(plan.bottleneck, plan.layers) in _BY_LAYERS,
         assumptions=tuple(assumptions),
         facts={"stem": _stem_in_words(plan), "pooling": "global average"},
     )

@@ -1,7 +1,7 @@
 """Architectures that the user states with ``arch=``."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -37,12 +37,33 @@ def skeleton_of(arch: str) -> Architecture | None:
 
 def in_file(content: Mapping[str, object]) -> str | None:
     """The architecture that the file names: ``arch``, or the same inside its arguments."""
+    found = (values.get(name) for values in _settings(content) for name in ("arch", "backbone", "model"))
+    return next((said.lower() for said in found if isinstance(said, str)), None)
+
+
+def number_in_file(content: Mapping[str, object], name: str) -> int | None:
+    """A whole number among the arguments in the file, ``num_heads``."""
+    found = (values.get(name) for values in _settings(content))
+    return next((n for n in found if isinstance(n, int) and not isinstance(n, bool)), None)
+
+
+def flag_in_file(content: Mapping[str, object], name: str) -> bool | None:
+    """A yes or no among the arguments in the file, ``maxpool1``."""
+    found = (values.get(name) for values in _settings(content))
+    return next((flag for flag in found if isinstance(flag, bool)), None)
+
+
+def is_timm(name: str) -> bool:
+    """Whether timm has a model of that name."""
+    import timm
+
+    return bool(timm.is_model(name.split(".")[0]))
+
+
+def _settings(content: Mapping[str, object]) -> Iterator[Mapping[str, object]]:
     for place in (content, *(content.get(name) for name in ("args", "opt", "config", "hyper_parameters"))):
-        values = place if isinstance(place, Mapping) else getattr(place, "__dict__", {})
-        for name in ("arch", "backbone", "model"):
-            if isinstance(said := values.get(name), str):
-                return said.lower()
-    return None
+        if isinstance(place, Mapping):
+            yield place
 
 
 def check(arch: str) -> None:

@@ -128,6 +128,8 @@ def _read(state: State, hints: Hints) -> Reading:
     return Reading(
         architecture=Architecture(
             name=plan.name,
+            depth="-".join(map(str, plan.depths)),
+            published=(plan.width, plan.depths) in _NAMES,
             build=lambda: build(plan),
             preprocess=plan.preprocess,
             assumptions=assumptions,
@@ -219,6 +221,8 @@ def _read_torchvision(state: State, hints: Hints) -> Reading:
     return Reading(
         architecture=Architecture(
             name=plan.name,
+            depth="-".join(map(str, plan.depths)),
+            published=(plan.width, plan.depths) in _NAMES,
             build=lambda: build_torchvision(plan),
             preprocess=plan.preprocess,
             facts=plan.facts,

@@ -58,6 +58,13 @@ _NAMES = {
     (1280, 32): "vit_huge",
     (1408, 40): "vit_giant",
     (1536, 40): "vit_giant2",
+    (320, 14): "vit_little",
+    (512, 12): "vit_medium",
+    (640, 12): "vit_betwixt",
+    (832, 21): "vit_so150m2",
+    (896, 14): "vit_base_plus",
+    (1152, 27): "vit_so400m",
+    (1664, 48): "vit_gigantic",
 }
 
 _POOLING = {
@@ -110,6 +117,11 @@ def infer(state: State, hints: Hints, eps: float) -> Plan:
     hidden, _ = shape(state, "blocks.0.mlp.fc1.weight", 2)
     _, inner = shape(state, "blocks.0.mlp.fc2.weight", 2)
     grid, table_of_patches = _grid(state, hints, patch)
+    if (width, hidden) == (768, 2304) and not _in_blocks(state, "attn.qkv.bias"):
+        raise Unfit(
+            "it is the first vit_small of timm (width 768, 8 blocks), whose attention is scaled otherwise "
+            "and which timm no longer builds. Export it as TorchScript from the timm it was made with."
+        )
     return Plan(
         width=width,
         depth=count(state, r"blocks\.(\d+)\."),
@@ -147,6 +159,8 @@ def architecture(plan: Plan, hints: Hints) -> Architecture:
         preprocess=Preprocess(
             size=plan.size, crop=0.875 if plan.size == (224, 224) else 1.0, interpolation="bicubic"
         ),
+        depth=str(plan.depth),
+        published=(plan.width, plan.depth) in _NAMES,
         assumptions=() if hints.heads else (assumed,),
         facts=facts,
     )

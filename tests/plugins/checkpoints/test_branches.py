@@ -162,5 +162,5 @@ def test_what_no_tensor_shows_is_part_of_the_digest(tmp_path: Path) -> None:
     """Features are kept by digest: two readings of one file must never share them."""
     net = timm.create_model("vit_tiny_patch16_224", img_size=32, depth=1, num_classes=0)
     torch.save(net.state_dict(), tmp_path / "vit.pt")
-    digests = {load_encoder(f"file,heads={heads}:{tmp_path / 'vit.pt'}").digest for heads in (3, 6)}
+    digests = {load_encoder(f"file,depth=1,heads={heads}:{tmp_path / 'vit.pt'}").digest for heads in (3, 6)}
     assert len(digests) == 2

@@ -31,7 +31,13 @@ def test_the_peak_is_far_below_the_backbone(tmp_path: Path) -> None:
     torch.save(vit(192, 1).state_dict(), tmp_path / "small.pt")
     torch.save({"teacher": vit(1024, 6).state_dict()}, tmp_path / "large.pt")
     done = subprocess.run(
-        [sys.executable, "-c", PROBE, str(tmp_path / "small.pt"), str(tmp_path / "large.pt")],
+        [
+            sys.executable,
+            "-c",
+            PROBE,
+            f"file,depth=1:{tmp_path}/small.pt",
+            f"file,depth=6:{tmp_path}/large.pt",
+        ],
         capture_output=True,
         text=True,
         check=True,
@@ -45,7 +51,7 @@ def test_a_file_that_is_written_anew_does_no_harm(tmp_path: Path) -> None:
     path = tmp_path / "last.pt"
     net = vit(192, 1)
     torch.save(net.state_dict(), path)
-    encoder = load_encoder(str(path))
+    encoder = load_encoder(f"file,depth=1:{path}")
     path.write_bytes(b"")  # truncated under a map, reading it would be a bus error
     for name, tensor in encoder.module.state_dict().items():
         assert torch.equal(tensor, net.state_dict()[name])

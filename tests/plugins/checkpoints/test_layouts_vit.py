@@ -45,7 +45,7 @@ def test_dino(loads, telling, small: Tensor) -> None:
         "args": Namespace(arch="vit_tiny", patch_size=16),
         "dino_loss": {"center": torch.zeros(1, 9)},
     }
-    encoder = loads(content, net, small)
+    encoder = loads(content, net, small, options=",depth=2")
     assert (encoder.load.branch, encoder.load.prefix) == ("teacher", "backbone.")
     assert encoder.facts["layout"].startswith("DINO (")
     assert encoder.preprocess.interpolation == "bicubic"
@@ -72,7 +72,7 @@ def test_moco_v3_has_twelve_heads_in_its_small_vit(loads, telling, small: Tensor
         "optimizer": {},
         "scaler": {},
     }
-    encoder = loads(content, net, small)
+    encoder = loads(content, net, small, options=",depth=2")
     assert encoder.load.prefix == "module.base_encoder."
     assert encoder.facts["heads"] == "12"
 
@@ -92,7 +92,7 @@ def test_mae(loads, telling, small: Tensor) -> None:
         "epoch": 399,
         "args": Namespace(model="mae_vit_tiny"),
     }
-    encoder = loads(content, net, small)
+    encoder = loads(content, net, small, options=",depth=2")
     assert encoder.facts["layout"].startswith("MAE (")
     assert {group.split(" ")[0] for group in encoder.load.ignored} == {
         "mask_token",
@@ -123,7 +123,27 @@ def test_dinov2_teacher(loads, telling, small: Tensor, chunks: bool) -> None:
         },
         "iteration": 10,
     }
-    encoder = loads(content, net, small)
+    encoder = loads(content, net, small, options=",depth=2")
     assert encoder.load.prefix == "teacher.backbone._fsdp_wrapped_module."
     assert "mask_token" in " ".join(encoder.load.ignored)
     assert any("key=student" in other for other in encoder.load.others)
+
+
+@pytest.mark.parametrize(
+    ("project", "rest"),
+    [
+        ("I-JEPA", {"predictor": {"module.predictor_embed.weight": torch.ones(4, 192)}}),
+        ("MSN", {"prototypes": torch.ones(9, 4)}),
+    ],
+)
+def test_the_target_encoder_of_joint_embedding_projects(
+    loads, telling, small: Tensor, project: str, rest: dict[str, Any]
+) -> None:
+    """facebookresearch/ijepa src/train.py and facebookresearch/msn src/msn_train.py save three parts; the
+    target encoder is what both evaluate."""
+    net = vit(telling)
+    state = under("module.", net.state_dict())
+    content = {"encoder": shifted(state), "target_encoder": state, "opt": {}, "epoch": 3, **rest}
+    encoder = loads(content, net, small, options=",depth=2")
+    assert encoder.load.branch == "target_encoder"
+    assert encoder.facts["layout"].startswith(project)
