@@ -34,9 +34,8 @@ def facts_of(found: Found, options: Options, head: Projector | None) -> dict[str
     facts = {"source": "local file", **found.fit.reading.architecture.facts, **found.facts}
     if found.project is not None:
         facts["layout"] = f"{found.project.title} ({found.project.source})"
-        facts["method"] = found.project.method
-    if options.method:
-        facts["method"] = options.method
+    if method := (found.project.method if found.project else "") or options.method:
+        facts["method"] = method
     if head is not None:
         facts["projector"] = f"{head.path}; {head.assumption} assumed"
     return {name: value for name, value in facts.items() if value}
@@ -75,7 +74,7 @@ def _left(found: Found) -> Iterator[str]:
         if name.startswith((fit.prefix, *rivals)):
             continue
         if one.branch != fit.branch and one.branch:
-            yield one.branch
+            yield f"{one.branch}.{unwrapped(one.name).split('.')[0]}"
         else:
             yield _part(unwrapped(one.name), inside)
 

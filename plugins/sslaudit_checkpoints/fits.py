@@ -97,6 +97,11 @@ def choose(fits: Sequence[Fit], taken: str | None) -> tuple[Fit | None, list[Fit
     return (left[0] if len(left) == 1 else None), distinct
 
 
+def fullest(fits: Iterable[Fit]) -> Fit | None:
+    """The reading of which most was found; among equals the one that would have been taken."""
+    return max(fits, key=lambda fit: (*fit.match.share, not _LEFT.search(fit.address)), default=None)
+
+
 def by_key(fits: Iterable[Fit], key: str) -> list[Fit]:
     """The fits whose address has ``key`` among its segments, ``teacher`` or ``model.encoder_q``."""
     wanted = f".{key.strip('.')}."

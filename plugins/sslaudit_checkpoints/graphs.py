@@ -17,6 +17,8 @@ from sslaudit_checkpoints.formats import onnx, torchscript
 from sslaudit_checkpoints.formats.opened import Opened
 from sslaudit_checkpoints.options import Options
 
+_CLASSES = (1000, 1001, 21841, 21843, 11821)
+"""Numbers of classes in ImageNet's editions."""
 _FOR_TENSORS = ("arch", "key", "prefix", "heads")
 
 
@@ -27,7 +29,7 @@ def load(ref: EncoderRef, opened: Opened, options: Options, device: str) -> Enco
             raise UsageError(f"'{ref}': option {name} does not go with a {opened.format}, which is whole.")
     module = _module(ref, opened, device)
     fixed = getattr(module, "size", None)
-    preprocess = Preprocess(size=options.size or fixed or (224, 224), crop=1.0, source="assumed")
+    preprocess = Preprocess(size=options.size or fixed or (224, 224), crop=0.875, source="assumed")
     try:
         dim = embedding_dim(module, preprocess, device)
     except EncoderError:
@@ -58,13 +60,19 @@ def load(ref: EncoderRef, opened: Opened, options: Options, device: str) -> Enco
             assumptions=(
                 *getattr(module, "notes", ()),
                 *opened.notes,
-                f"preprocessing: ImageNet mean and std at {preprocess.size[0]}x{preprocess.size[1]} pixels; "
-                "the file does not say",
-                f"what the program returns, {dim} numbers, is taken as the embedding",
+                "preprocessing: ImageNet mean and std; the file does not say",
+                _outputs(dim),
             ),
         ),
         module=network,
     )
+
+
+def _outputs(dim: int) -> str:
+    said = f"what the program returns, {dim} numbers, is taken as the embedding"
+    if dim in _CLASSES:
+        said += "; these look like class scores: export the network without its classifier"
+    return said
 
 
 def _module(ref: EncoderRef, opened: Opened, device: str) -> Callable[[Tensor], Tensor]:

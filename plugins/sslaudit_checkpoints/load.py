@@ -13,7 +13,7 @@ from sslaudit_checkpoints.audit import audit, facts_of
 from sslaudit_checkpoints.formats.mapped import MappedFile
 from sslaudit_checkpoints.formats.opened import Opened
 from sslaudit_checkpoints.formats.read import read
-from sslaudit_checkpoints.materialise import as_float, fresh, network, refuse_non_finite
+from sslaudit_checkpoints.materialise import as_float, fresh, network, refuse_impossible
 from sslaudit_checkpoints.options import Options
 from sslaudit_checkpoints.preprocessing import preprocess_of
 from sslaudit_checkpoints.search import Found, search
@@ -34,7 +34,7 @@ def load(ref: EncoderRef, device: str) -> Encoder:
     file = MappedFile(opened.path)
 
     def looked_at(name: str, tensor: Tensor) -> None:
-        refuse_non_finite(name, tensor, ref.locator)
+        refuse_impossible(name, tensor, ref.locator)
         file.give_back(tensor)
 
     def make() -> nn.Module:

@@ -28,13 +28,15 @@ def as_float(weights: Mapping[str, Tensor], expected: Mapping[str, Tensor], text
     return ready
 
 
-def refuse_non_finite(name: str, tensor: Tensor, text: str) -> None:
-    """Raises ``WeightsMismatch`` for NaN or infinity.
+def refuse_impossible(name: str, tensor: Tensor, text: str) -> None:
+    """Raises ``WeightsMismatch`` for NaN, infinity, or a negative variance.
 
     A finite sum is proof enough, and is found without a mask as large as the tensor.
     """
     if tensor.is_floating_point() and not (torch.isfinite(tensor.sum()) or torch.isfinite(tensor).all()):
         raise WeightsMismatch(f"'{text}': the weights '{name}' hold NaN or infinity.")
+    if name.endswith("running_var") and bool((tensor < 0).any()):
+        raise WeightsMismatch(f"'{text}': the variances '{name}' are negative.")
 
 
 def network(architecture: Architecture, skeleton: nn.Module, weights: Mapping[str, Tensor]) -> nn.Module:

@@ -38,6 +38,8 @@ class Options:
             name: None if read[name] is None else str(read[name])
             for name in ("arch", "key", "prefix", "depth")
         }
+        if text["arch"] is not None and ":" not in text["arch"]:
+            text["arch"] = text["arch"].lower()
         heads = read["heads"]
         return cls(
             **text,

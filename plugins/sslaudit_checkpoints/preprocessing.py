@@ -42,6 +42,8 @@ def _stored(flat: Mapping[str, Stored], preprocess: Preprocess) -> Preprocess | 
 
 def _agreed(architecture: Architecture, project: Project | None, options: Options) -> Preprocess | None:
     size, crop = architecture.preprocess.size, architecture.preprocess.crop
+    if size == (224, 224):
+        crop = 0.875  # 224 of 256, as all conventions without a crop of their own
     convention: Convention | None = None
     if project is not None:
         cifar = size == _CIFAR and project.cifar_convention

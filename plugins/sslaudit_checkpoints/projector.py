@@ -94,8 +94,8 @@ def _filled(layer: Layer, tensors: Mapping[str, Tensor]) -> Layer | None:
         {name: (tensor.shape, tensor.is_floating_point()) for name, tensor in state.items()}
         for state in (tensors, expected)
     )
-    if kinds != wanted:
-        return None
+    if kinds != wanted or any(t.numel() and 0 in t.stride() for t in tensors.values()):
+        return None  # a stride of zero: one number stands for many
     ready = {k: v.detach().to(expected[k].dtype) for k, v in tensors.items()}
     if not all(torch.isfinite(v).all() for v in ready.values()):
         return None

@@ -100,7 +100,6 @@ _METHODS: tuple[Project, ...] = (
         signs=(
             r"(^|\.)encoder_q\.fc\.0\.weight$",
             r"(^|\.)encoder_q\.fc\.2\.weight$",
-            r"(^|\.)encoder_k\.fc\.2\.weight$",
             r"(^|\.)queue$",
         ),
         branch=r"(^|\.)encoder_q(\.|$)",

@@ -1,6 +1,9 @@
 """What a user reads when the weights did not load: counts, a few names, and what to try."""
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+from torch import Tensor
 
 from sslaudit.errors import WeightsMismatch
 from sslaudit.refs import EncoderRef
@@ -27,15 +30,47 @@ def mismatch(text: str, name: str, match: Match, *, prefix: str = "", hint: str 
         ("in the file", match.unexpected),
     )
     lines += [f"  {what}: {listed(names)}" for what, names in parts if names]
+    if any(stored[2:] == wanted[1::-1] and stored[:2] == wanted[2:] for _, stored, wanted in match.reshaped):
+        lines.append("Its convolutions are stored as JAX and Keras do: height, width, in, out.")
     return WeightsMismatch("\n".join([*lines, *([hint] if hint else [])]))
 
 
-def unknown(text: str, names: Sequence[str]) -> WeightsMismatch:
+def unknown(text: str, tensors: Mapping[str, Tensor]) -> WeightsMismatch:
     """The names are those of no architecture that is known here."""
+    names = list(tensors)
     return WeightsMismatch(
         f"the weights of '{text}' did not load: matched 0 of its {len(names)} tensors to an "
-        f"architecture known here.\n  in the file: {listed(names)}\n{hint(text)}"
+        f"architecture known here.\n  in the file: {listed(names)}\n{_diagnosis(tensors) or hint(text)}"
     )
+
+
+_SIGNS = (
+    (
+        r"\.lora_[AB]\.|\.base_layer\.",
+        "It holds LoRA adapters: merge them into their model (merge_and_unload) first.",
+    ),
+    (r"\.weight_mask$", "It is pruned with masks: call torch.nn.utils.prune.remove and save again."),
+    (
+        r"(^|\.)parametrizations\.|\.weight_g$",
+        "Its weights are parametrised: remove the parametrisations where it was trained and save again.",
+    ),
+    (
+        r"(^|\.)visual\.(transformer\.resblocks|attnpool)\.",
+        "Its names are those of OpenAI's CLIP, whose weights timm has: timm:vit_base_patch32_clip_224.openai",
+    ),
+    (
+        r"(^|\.)bottom_up\.res2\.",
+        "Its names are those of detectron2, which are not read. Convert them to torchvision's.",
+    ),
+)
+
+
+def _diagnosis(tensors: Mapping[str, Tensor]) -> str:
+    """What the names give away, when the architecture is not known."""
+    for sign, said in _SIGNS:
+        if any(re.search(sign, name) for name in tensors):
+            return said
+    return ""
 
 
 def hint(text: str) -> str:

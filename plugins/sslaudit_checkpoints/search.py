@@ -1,7 +1,7 @@
 """Looks for the backbone that a file holds, and says why when there is none."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from sslaudit.errors import WeightsMismatch
@@ -10,7 +10,7 @@ from sslaudit.train.checkpoint import is_checkpoint
 from sslaudit_checkpoints import own, refusal
 from sslaudit_checkpoints.architectures import DIALECTS, stated
 from sslaudit_checkpoints.architectures.base import Hints, Unfit
-from sslaudit_checkpoints.fits import Fit, by_key, by_prefix, choose, find, option_of
+from sslaudit_checkpoints.fits import Fit, by_key, by_prefix, choose, find, fullest, option_of
 from sslaudit_checkpoints.formats.opened import Opened
 from sslaudit_checkpoints.match import match
 from sslaudit_checkpoints.options import Options
@@ -90,8 +90,7 @@ def search(ref: EncoderRef, opened: Opened, options: Options) -> Found:
     others = tuple(
         f"{fit.address or 'the top'} ({option_of(fit, distinct)})" for fit in distinct if fit is not taken
     )
-    if project and project.note:
-        said = (*said, project.note)
+    said = (*said, *_notes(project, options))
     return Found(
         flat=flat,
         fit=taken,
@@ -100,6 +99,16 @@ def search(ref: EncoderRef, opened: Opened, options: Options) -> Found:
         project=project,
         assumptions=said,
     )
+
+
+def _notes(project: Project | None, options: Options) -> Iterator[str]:
+    if project is None:
+        return
+    if project.note:
+        yield project.note
+    if options.method and project.method and options.method != project.method:
+        layout = f"the file has the layout of {project.title}"
+        yield f"the scheme says {options.method}, {layout}: the layout is believed"
 
 
 def _fits(flat: Mapping[str, Stored], options: Options, hints: Hints) -> tuple[list[Fit], list[Unfit]]:
@@ -120,9 +129,7 @@ def _partial(
     content: Mapping[str, object],
 ) -> Fit:
     """The fullest incomplete reading when a part is allowed; otherwise raises why nothing fits."""
-    best = max(
-        fits, key=lambda fit: (len(fit.match.matched) / fit.match.expected, -fit.match.expected), default=None
-    )
+    best = fullest(fits)
     if best is None and unfit:
         raise WeightsMismatch(f"the weights of '{ref.locator}' did not load: {unfit[0]}")
     if best is None:
@@ -142,7 +149,7 @@ def _unrecognised(ref: EncoderRef, flat: Mapping[str, Stored], arch: str | None)
     """No name is that of a known backbone: counted against the architecture that somebody states."""
     architecture = stated.skeleton_of(arch) if arch else None
     if architecture is None:
-        return refusal.unknown(ref.locator, [one.path for one in flat.values()])
+        return refusal.unknown(ref.locator, {one.path: one.tensor for one in flat.values()})
     state = {one.name: one.tensor for one in flat.values()}
     return refusal.mismatch(
         ref.locator,

@@ -127,3 +127,43 @@ def test_tied_and_overlapping_storage(loads, resnet18: nn.Module, images: Tensor
         views[name] = buffer[start : start + tensor.numel()].view(tensor.shape)
         start += tensor.numel()
     loads({"state_dict": views, "model": dict(views)}, resnet18, images)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("base_model.model.encoder.layer.0.query.lora_A.weight", "merge_and_unload"),
+        ("conv1.weight_mask", "prune.remove"),
+        ("blocks.0.parametrizations.weight.original0", "remove the parametrisations"),
+        ("visual.transformer.resblocks.0.attn.in_proj_weight", "timm:vit_base_patch32_clip_224.openai"),
+        ("model.backbone.bottom_up.res2.0.conv1.weight", "detectron2"),
+    ],
+)
+def test_names_that_give_away_what_to_do(tmp_path: Path, name: str, said: str) -> None:
+    assert said in refused(tmp_path / "m.pth", {name: torch.ones(3, 3)})
+
+
+def test_a_negative_variance_is_no_variance(tmp_path: Path, resnet18: nn.Module) -> None:
+    state = {k: v.clone() for k, v in resnet18.state_dict().items()}
+    state["bn1.running_var"][5] = -0.1
+    assert "the variances 'bn1.running_var' are negative" in refused(tmp_path / "m.pth", state)
+
+
+def test_a_hint_can_be_pasted(tmp_path: Path, resnet18: nn.Module) -> None:
+    state = {k: v for k, v in resnet18.state_dict().items() if k != "bn1.weight"}
+    hint = next(line for line in refused(tmp_path / "m.pth", state).splitlines() if "allow-partial" in line)
+    assert load_encoder(hint.rpartition(": ")[2]).load.missing == ("bn1.weight",)
+
+
+def test_the_scheme_and_the_layout_disagree(loads, resnet18: nn.Module, images: Tensor) -> None:
+    content = {f"module.encoder_q.{k}": v for k, v in resnet18.state_dict().items()}
+    content |= {
+        "module.encoder_q.fc.0.weight": torch.ones(8, 512),
+        "module.encoder_q.fc.2.weight": torch.ones(4, 8),
+    }
+    content |= {"module.queue": torch.ones(4, 9), "module.queue_ptr": torch.zeros(1)}
+    content |= {f"module.encoder_k.{k}": v * 2 for k, v in resnet18.state_dict().items()}
+    encoder = loads({"state_dict": content, "arch": "resnet18"}, resnet18, images, scheme="dino")
+    assert encoder.facts["method"] == "moco"
+    said = "the scheme says dino, the file has the layout of MoCo v2: the layout is believed"
+    assert said in encoder.load.assumptions
