@@ -26,6 +26,14 @@ def load(ref: EncoderRef, device: str) -> Encoder:
     then ``LoadAudit.missing`` names the rest.
     """
     options, opened = _open(ref)
+    try:
+        encoder = _loaded(ref, opened, options, device)
+    finally:
+        opened.verify()  # a damaged file explains whatever else went wrong
+    return encoder
+
+
+def _loaded(ref: EncoderRef, opened: Opened, options: Options, device: str) -> Encoder:
     if opened.kind != "tensors":
         return graphs.load(ref, opened, options, device)
     found = search(ref, opened, options)

@@ -6,6 +6,8 @@ folder                                 recognised by
 torch.distributed.checkpoint (FSDP)    ``.metadata`` and ``*.distcp``
 DeepSpeed ZeRO                         ``zero_to_fp32.py``, ``*_optim_states.pt``, ``mp_rank_*``
 Hugging Face repository                ``config.json`` and weights, or ``model_index.json``
+unpacked PyTorch file                  ``data.pkl`` with ``data/`` or ``version``
+checkpoint in shards                   ``*.safetensors.index.json``, ``*.bin.index.json``
 TensorFlow SavedModel, checkpoint      ``saved_model.pb``, ``*.index`` with ``*.data-*``
 weight files                           endings of checkpoints
 images                                 endings of images, here or one folder deeper
@@ -32,7 +34,25 @@ def describe(folder: Path, text: str) -> str:
     if not names:
         return "is an empty folder"
     base = text.rstrip("/\\") or text
-    return _framework(set(names), base) or _weights(names, base) or _others(folder, names, base)
+    return (
+        unpacked(folder)
+        or _framework(set(names), base)
+        or _weights(names, base)
+        or _others(folder, names, base)
+    )
+
+
+def unpacked(folder: Path) -> str:
+    """What to do with the folder that a PyTorch file was unpacked into; empty for other folders."""
+    if not (folder / "data.pkl").is_file() or not (
+        (folder / "data").is_dir() or (folder / "version").is_file()
+    ):
+        return ""
+    whole = folder.absolute()
+    return (
+        "is an unpacked PyTorch file; use the original archive, or zip it again without compression:\n"
+        f"  cd {quote(str(whole.parent))} && zip -0 -r {quote(whole.name + '.pth')} {quote(whole.name)}"
+    )
 
 
 def _framework(names: set[str], base: str) -> str:
@@ -62,6 +82,8 @@ def _framework(names: set[str], base: str) -> str:
 
 
 def _weights(names: list[str], base: str) -> str:
+    if index := _ends(names, (".safetensors.index.json", ".bin.index.json")):
+        return f"is a folder with a checkpoint in shards; name its index: '{base}/{index[0]}'"
     found = _ends(names, _WEIGHTS)
     if not found:
         return ""

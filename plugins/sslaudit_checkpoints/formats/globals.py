@@ -35,7 +35,10 @@ def _record(path: Path) -> bytes:
     """The pickle in an archive. Raises ``Unread`` when it does not come out whole."""
     try:
         with zipfile.ZipFile(path) as archive:
-            return archive.read(next(n for n in archive.namelist() if n.rpartition("/")[2] == "data.pkl"))
+            record = next(r for r in archive.infolist() if r.filename.rpartition("/")[2] == "data.pkl")
+            if not record.CRC:
+                del record.CRC  # it was written without; zipfile then compares nothing
+            return archive.read(record)
     except Exception as error:  # zipfile raises kinds of its own for each damage
         raise Unread(
             f"is damaged or truncated: its record data.pkl cannot be read ({type(error).__name__}); "

@@ -8,7 +8,8 @@ torchscript                            the same with ``constants.pkl``
 legacy (PyTorch before 1.6)            a pickle that begins with torch's magic number
 safetensors                            length of the header, then ``{``
 onnx                                   protobuf whose top-level fields are those of ModelProto
-empty, text, JSON, XML, HTML, LFS      UTF-8 text and its beginning
+text, JSON, XML, HTML, LFS, answers    UTF-8 or UTF-16 text and its beginning (see ``texts``)
+plain pickle                           a pickle without torch's magic number
 numpy, HDF5, GGUF, images, archives    their magic numbers, below
 Flax                                   the ending ``.msgpack``
 TensorFlow                             ``.ckpt.index``, ``.ckpt.data-*``, protobuf of SavedModel
@@ -17,12 +18,17 @@ old tar of PyTorch (0.1)               ``ustar`` or a tar that holds ``storages`
 """
 
 import json
+import pickletools
 import re
 import tarfile
+from itertools import islice
 from pathlib import Path
+from shlex import quote
 from typing import Literal
 
+from sslaudit_checkpoints.formats import texts
 from sslaudit_checkpoints.formats.archives import archive_kind
+from sslaudit_checkpoints.formats.folders import unpacked
 from sslaudit_checkpoints.formats.opened import Unread
 from sslaudit_checkpoints.formats.protobuf import is_onnx
 
@@ -70,15 +76,19 @@ def sniff(path: Path) -> Kind:
     if is_onnx(path):
         return "onnx"
     if head[:1] == b"\x80":
-        raise Unread(_pickle(head))
+        raise Unread(_pickle(path, head))
     raise Unread("is damaged, or no kind of checkpoint that is known")
 
 
 def _named(path: Path, head: bytes) -> str:
+    if head.startswith(b"\x1f\x8b") and (text := texts.describe(texts.unzipped(head))):
+        return f"is compressed with gzip, and in it {text}"
     for magic, reason in _MAGIC:
         if head.startswith(magic):
             return reason
-    return _by_name(path.name) or _tar(path) or _text(head)
+    if _old_pickle(head):
+        return _pickle(path, head)
+    return _by_name(path.name) or _tar(path) or texts.describe(head)
 
 
 def _by_name(name: str) -> str:
@@ -89,10 +99,31 @@ def _by_name(name: str) -> str:
     return ""
 
 
-def _pickle(head: bytes) -> str:
+def _old_pickle(head: bytes) -> bool:
+    """Whether ``head`` begins a pickle of protocol 0 or 1, which has no mark of its own."""
+    if not head.startswith((b"(", b"]", b"}", b"ccopy_reg\n", b"ccollections\n", b"cnumpy")):
+        return False
+    try:
+        return len(list(islice(pickletools.genops(head), 8))) > 1
+    except ValueError:
+        return False
+
+
+def _pickle(path: Path, head: bytes) -> str:
     if head[1:2] == b"\x02" and len(head) < 64 and _MAGIC_NUMBER.startswith(head[4:14]):
         return "is truncated: it ends in the first bytes of a PyTorch checkpoint"
-    return "is damaged, or a plain pickle; write it with torch.save(model.state_dict(), FILE)"
+    if path.name == "data.pkl" and (reason := unpacked(path.parent)):
+        return f"lies in a folder that {reason}"
+    given, made = (json.dumps(str(one), ensure_ascii=False) for one in (path, path.with_suffix(".pth")))
+    if path.suffix == ".pth":
+        made = json.dumps(f"{path}.converted.pth", ensure_ascii=False)
+    joblib = b"joblib" in head
+    content = f"joblib.load({given})" if joblib else f'pickle.load(open({given}, "rb"), encoding="latin1")'
+    code = f"import {'joblib' if joblib else 'pickle'}, torch; torch.save({content}, {made})"
+    return (
+        f"is a plain pickle{' of joblib' if joblib else ''}, not written by torch.save, or is damaged; "
+        f"where it is trusted, this runs its code and converts it:\n  python -c {quote(code)}"
+    )
 
 
 def _tar(path: Path) -> str:
@@ -107,34 +138,3 @@ def _tar(path: Path) -> str:
             "running code; save it again with a newer torch where it is trusted"
         )
     return f"is a tar archive; {_UNPACK}"
-
-
-def _text(head: bytes) -> str:
-    if head.startswith(b"version https://git-lfs"):
-        return "is a Git LFS pointer, not the weights; run `git lfs pull`"
-    try:
-        text = head.decode("utf-8").lstrip("\ufeff \t\r\n")
-    except UnicodeDecodeError as error:
-        if error.start < len(head) - 3 or len(head) < _HEAD:
-            return ""
-        text = head[: error.start].decode("utf-8").lstrip("\ufeff \t\r\n")
-    if not all(c.isprintable() or c.isspace() for c in text):
-        return ""
-    lower = text[:200].lower()
-    if lower.startswith(("<!doctype html", "<html")):
-        return "is an HTML page: the download was answered by a web page; download the file itself"
-    if lower.startswith("<"):
-        return "is an XML page: the download was answered by an error; download the file itself"
-    if lower.startswith(("{", "[")):
-        return f"is a JSON file{_json(text)}, not the weights"
-    return "is a text file, not the weights"
-
-
-def _json(text: str) -> str:
-    try:
-        keys = json.loads(text)
-    except ValueError:
-        return ""
-    if isinstance(keys, dict) and "weight_map" in keys:
-        return " (the index of a sharded checkpoint)"
-    return " (a model's configuration)" if isinstance(keys, dict) and "architectures" in keys else ""

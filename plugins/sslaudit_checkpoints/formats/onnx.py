@@ -12,6 +12,9 @@ from sslaudit_checkpoints.formats.features import vectors
 from sslaudit_checkpoints.formats.opened import Opened
 
 _TYPES: dict[str, type[np.floating[Any]]] = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
+_OTHER_TYPE = re.compile(r"tensor\((float16|double|bfloat16)\)")
+"""A type that onnxruntime names when operations do not take it."""
+_NO_KERNEL = "Could not find an implementation"
 
 _RUNTIME = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : (Load model from .* failed: ?)?")
 """What onnxruntime says before the cause."""
@@ -95,7 +98,12 @@ def module(opened: Opened, text: str) -> Graph:
     try:
         session = onnxruntime.InferenceSession(str(opened.path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime raises kinds of its own for each fault
-        raise UnreadableFile(f"'{text}' is an ONNX graph that does not open: {_reason(error)}") from error
+        if other := _OTHER_TYPE.search(str(error)):
+            kind = {"double": "float64"}.get(other[1], other[1])
+            reason = f"is an ONNX graph whose weights or images are {kind}; export it in float32."
+        else:
+            reason = f"is an ONNX graph that does not open: {_reason(error)}"
+        raise UnreadableFile(f"'{text}' {reason}") from error
     return Graph(session, text)
 
 
@@ -105,6 +113,8 @@ def _tensor(output: Any) -> Any:
 
 def _reason(error: Exception) -> str:
     text = _RUNTIME.sub("", " ".join(str(error).split()))
+    if text.startswith(_NO_KERNEL):
+        text += "; where its weights are of another type, export it in float32"
     return f"{text[:200]}{'' if text.endswith('.') and len(text) <= 200 else '.'}"
 
 

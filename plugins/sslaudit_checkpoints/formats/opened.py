@@ -1,9 +1,13 @@
 """An opened file, and why a file is none."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+
+
+def _nothing() -> None:
+    pass
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,6 +26,11 @@ class Opened:
     """What a reader must know, a sentence each."""
     trusted: bool = False
     """Whether code in the file was allowed to run."""
+    verify: Callable[[], None] = _nothing
+    """Waits until all bytes of the file were compared with its checksums; nothing where it has none.
+
+    Raises ``UnreadableFile`` naming the first record that is damaged.
+    """
 
 
 @dataclass(eq=False, slots=True)

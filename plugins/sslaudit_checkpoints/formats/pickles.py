@@ -13,8 +13,9 @@ from torch._utils import _sparse_tensors_to_validate
 from sslaudit_checkpoints.formats.archives import stored_plainly
 from sslaudit_checkpoints.formats.globals import names_in, shown
 from sslaudit_checkpoints.formats.opened import Inert, Refused, Unread
-from sslaudit_checkpoints.formats.plain import Plain, has_weights, networks
-from sslaudit_checkpoints.formats.standins import Called, stand_in
+from sslaudit_checkpoints.formats.parts import has_weights, networks
+from sslaudit_checkpoints.formats.plain import Plain
+from sslaudit_checkpoints.formats.standins import Called, is_data, stand_in
 
 _NAMES = 2000
 """A pickle of more classes is no checkpoint."""
@@ -121,11 +122,12 @@ def _explained(error: Exception, names: list[str], protocol: int) -> Exception:
     if unknown and ("persistent_load" in text or "torch._tensor._rebuild_from_type_v2" in names):
         return _needs(unknown[0])
     if "Unsupported operand" in text and protocol != 2:
-        if unknown:
-            return _refused(unknown[0])
+        if code := [name for name in unknown if not is_data(name)]:
+            return _refused(code[0])
         return Unread(
-            f"is pickled with protocol {protocol}, which is not read without running it; "
-            "save it with torch.save's own protocol, or, where it is trusted, --trust-pickle"
+            f"is pickled with protocol {protocol} (torch.save(..., pickle_protocol={protocol})), which is "
+            "not read without running it; save it again without pickle_protocol, or, where it is trusted, "
+            "--trust-pickle"
         )
     if unknown and ("Can only" in text or "reduce for unrecognized" in text):
         return _refused(unknown[0])

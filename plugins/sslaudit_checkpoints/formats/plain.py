@@ -1,7 +1,6 @@
 """Makes of what an unpickler returned plain dictionaries, lists and tensors, and says what is inert."""
 
 import re
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +15,6 @@ _FIELDS = re.compile(r"(argparse\.Namespace|types\.SimpleNamespace)")
 _CONTENT = re.compile(r"omegaconf\.(dictconfig\.DictConfig|listconfig\.ListConfig)")
 _VALUE = re.compile(r"omegaconf\.nodes\.\w+Node")
 _NOTES = 5
-_BESIDE_WEIGHTS = ("optim", "sched", "scaler", "rng", "callbacks", "loops")
 
 
 @dataclass(slots=True)
@@ -27,12 +25,17 @@ class Plain:
     """Where each class that was not imported stands, by its name."""
     modules: dict[str, str] = field(default_factory=dict)
     """Name of the class of each network that ``--trust-pickle`` unpickled, by its place."""
+    changed: dict[str, list[str]] = field(default_factory=dict)
+    """Where tensors stood that are no ordinary ones, by what they were and became."""
     _memo: dict[int, tuple[Any, Any]] = field(default_factory=dict)
 
     def of(self, value: Any, path: str = "") -> Any:
         """``value`` with everything in it plain; parts that are shared or cyclic stay so."""
         if isinstance(value, Tensor):
-            return dense(value, path)
+            tensor, change = dense(value, path)
+            if change:
+                self.changed.setdefault(change, []).append(path)
+            return tensor
         if id(value) in self._memo:
             return self._memo[id(value)][1]
         if isinstance(value, nn.Module):
@@ -54,7 +57,7 @@ class Plain:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """A sentence for each class that was not imported, the first few."""
+        """A sentence for each kind of tensor that was changed and each class not imported, the first few."""
         said = [
             f"{places[0] or 'the file'} is a {name}: not run, read as inert data"
             + (f" ({len(places)} places)" if len(places) > 1 else "")
@@ -65,7 +68,7 @@ class Plain:
         unpacked = [
             f"{path or 'the file'} is a {name}: its state_dict is read" for path, name in self.modules.items()
         ]
-        return (*unpacked, *said[:_NOTES], *more)
+        return (*unpacked, *_changes(self.changed), *said[:_NOTES], *more)
 
     def _container(self, value: Any, path: str) -> Any:
         if isinstance(value, dict):
@@ -104,53 +107,40 @@ class Plain:
         return Inert(name)
 
 
-def dense(tensor: Tensor, path: str) -> Tensor:
-    """The tensor as an ordinary one: out of a Parameter, dequantised, not sparse. Raises ``Unread``."""
+def dense(tensor: Tensor, path: str) -> tuple[Tensor, str]:
+    """The tensor as an ordinary one, and how it was stored when that is not how it comes.
+
+    Out of a Parameter, dequantised, not sparse. Raises ``Unread``.
+    """
     tensor = tensor.detach()
     if tensor.is_meta:
         raise Unread(f"holds no data for the tensor '{path}' (device meta); save the weights themselves")
     if tensor.is_nested:
         raise Unread(f"holds the nested tensor '{path}', which is no weight of an encoder")
     if tensor.is_quantized:
-        return tensor.dequantize()
-    return tensor if tensor.layout == strided else tensor.to_dense()
+        return tensor.dequantize(), f"quantised ({str(tensor.dtype).removeprefix('torch.')}): dequantised"
+    if tensor.layout != strided:
+        return tensor.to_dense(), f"sparse ({str(tensor.layout).removeprefix('torch.')}): made dense"
+    return tensor, ""
 
 
-def networks(content: Any) -> list[str]:
-    """Names of the classes of pickled networks that were left inert in the dictionaries of ``content``."""
+def _changes(changed: dict[str, list[str]]) -> list[str]:
     return [
-        part.name
-        for _, part in _parts(content, set())
-        if isinstance(part, Inert)
-        and isinstance(part.state, Mapping)
-        and {"_modules", "_parameters"} <= part.state.keys()
+        f"'{places[0]}' is stored {change}"
+        if len(places) == 1
+        else f"'{places[0]}' and {len(places) - 1} more are stored {change}"
+        for change, places in changed.items()
     ]
 
 
-def has_weights(content: Any) -> bool:
-    """Whether a tensor stands by its name anywhere outside the state of the training."""
-    return any(
-        isinstance(part, Tensor) and not any(word in path.lower() for word in _BESIDE_WEIGHTS)
-        for path, part in _parts(content, set())
-    )
-
-
-def _parts(content: Any, seen: set[int], path: str = "") -> Iterator[tuple[str, Any]]:
-    """Every value in nested dictionaries with its path; a shared or cyclic dictionary comes once."""
-    if id(content) in seen:
-        return
-    if isinstance(content, Mapping):
-        seen.add(id(content))
-        for key, part in content.items():
-            yield from _parts(part, seen, f"{path}.{key}")
-    else:
-        yield path, content
-
-
 def _key(key: Any) -> Any:
+    """A key as text where it is an object: members of one enumeration stay apart by their values."""
     if isinstance(key, type) and issubclass(key, StandIn):
         return key.named
-    return key.named if isinstance(key, StandIn) else key
+    if isinstance(key, StandIn):
+        values = ", ".join(repr(one) for one in key.arguments if isinstance(one, int | float | str | None))
+        return f"{key.named}({values})" if values else key.named
+    return key
 
 
 def _data_type(value: Any) -> str:

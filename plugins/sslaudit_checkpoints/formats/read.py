@@ -3,6 +3,8 @@
 import os
 import stat
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +12,12 @@ from torch import Tensor
 
 from sslaudit.errors import EncoderNotFound, UnreadableFile, UnsafeFile
 from sslaudit_checkpoints.formats import pickles, tensors
+from sslaudit_checkpoints.formats.checksums import Checksums
 from sslaudit_checkpoints.formats.folders import describe
 from sslaudit_checkpoints.formats.kinds import Kind, sniff
 from sslaudit_checkpoints.formats.opened import Opened, Refused, Unread
-from sslaudit_checkpoints.formats.shards import shards_of
+from sslaudit_checkpoints.formats.parts import refuse_partitioned
+from sslaudit_checkpoints.formats.shards import Shards, shards_of
 
 _FORMATS: dict[Kind, str] = {
     "zip": "PyTorch checkpoint",
@@ -33,9 +37,8 @@ def read(text: str, *, trust_pickle: bool = False) -> Opened:
     path = _regular(text)
     try:
         shards = shards_of(path)
-        if shards is not None and len(shards.files) > 1:
-            return _sharded(path, shards.files, trust_pickle)
-        return _one(shards.files[0] if shards else path, trust_pickle)
+        opened = _one(path, trust_pickle) if shards is None else _sharded(path, shards, trust_pickle)
+        return replace(opened, verify=partial(_verify, text, opened.verify))
     except Unread as error:
         raise UnreadableFile(_sentence(text, str(error))) from None
     except Refused as error:
@@ -49,7 +52,7 @@ def read(text: str, *, trust_pickle: bool = False) -> Opened:
 def _regular(text: str) -> Path:
     """The path of an ordinary file; pipes and devices are refused, because reading them may never end."""
     try:
-        path = Path(text).expanduser()
+        path = Path(os.path.expanduser(text))  # Path.expanduser fails for users that are not there
         mode = os.stat(path).st_mode
     except FileNotFoundError:
         if os.path.islink(path):
@@ -75,12 +78,33 @@ def _sentence(text: str, reason: str) -> str:
     return f"'{text}' {reason}{end}"
 
 
+def _verify(text: str, wait: Callable[[], None]) -> None:
+    try:
+        wait()
+    except Unread as error:
+        raise UnreadableFile(_sentence(text, str(error))) from None
+
+
 def _one(path: Path, trust: bool) -> Opened:
     kind = sniff(path)
+    if kind not in ("zip", "torchscript"):
+        return _of_kind(path, kind, trust)
+    checksums = Checksums(path)
+    try:
+        opened = _of_kind(path, kind, trust)
+    except Exception:
+        checksums.wait()  # damage is the better reason
+        raise
+    notes = (*opened.notes, checksums.note) if checksums.note else opened.notes
+    return replace(opened, notes=notes, verify=checksums.wait)
+
+
+def _of_kind(path: Path, kind: Kind, trust: bool) -> Opened:
     size = path.stat().st_size
     if kind in ("torchscript", "onnx"):
         return Opened(kind=kind, format=_FORMATS[kind], size=size, path=path, content=None)
     content, notes = _content(path, kind, trust)
+    refuse_partitioned(content)
     return Opened(
         kind="tensors",
         format=_FORMATS[kind],
@@ -105,32 +129,48 @@ def _content(path: Path, kind: Kind, trust: bool) -> tuple[Mapping[str, Any], tu
     return content, notes
 
 
-def _sharded(path: Path, files: tuple[Path, ...], trust: bool) -> Opened:
-    """All shards as one mapping. Raises ``Unread`` when one is no checkpoint or two hold one name."""
+def _sharded(path: Path, shards: Shards, trust: bool) -> Opened:
+    """All shards as one mapping.
+
+    Raises ``Unread`` when one is no checkpoint, lacks what the index lists, or two hold one name.
+    """
+    files = shards.files
+    if len(files) == 1 and not shards.listed:
+        return _one(files[0], trust)
     whole: dict[str, Tensor] = {}
-    notes: tuple[str, ...] = ()
-    kinds = set()
-    trusted = False
+    parts: list[Opened] = []
     for file in files:
+        where = f"is a part of a sharded checkpoint, whose shard {file.name}"
         try:
             part = _one(file, trust)
-        except Unread as error:
-            raise Unread(f"is a part of a sharded checkpoint, whose shard {file.name} {error}") from None
-        except Refused as error:
-            raise Refused(f"is a part of a sharded checkpoint, whose shard {file.name} {error}") from None
-        if part.content is None or (twice := whole.keys() & part.content.keys()):
-            what = f"repeats '{min(twice)}'" if part.content else "holds no tensors"
-            raise Unread(f"is a part of a sharded checkpoint, whose shard {file.name} {what}")
+        except (Unread, Refused) as error:
+            raise type(error)(f"{where} {error}") from None
+        if part.content is None:
+            raise Unread(f"{where} holds no tensors")
+        if twice := whole.keys() & part.content.keys():
+            raise Unread(f"{where} repeats '{min(twice)}'")
+        if lacking := shards.lacking(file, part.content.keys()):
+            raise Unread(
+                f"{where} lacks '{lacking}', which the index lists there; copy or download both again"
+            )
         whole.update(part.content)
-        notes = (*notes, *(note for note in part.notes if note not in notes))
-        kinds.add(part.format)
-        trusted = trusted or part.trusted
+        parts.append(part)
+
+    def verify() -> None:
+        for file, part in zip(files, parts, strict=True):
+            try:
+                part.verify()
+            except Unread as error:
+                raise Unread(f"is a part of a sharded checkpoint, whose shard {file.name} {error}") from None
+
+    kinds = sorted({part.format for part in parts})
     return Opened(
         kind="tensors",
-        format=f"{' and '.join(sorted(kinds))} in {len(files)} shards",
-        size=sum(file.stat().st_size for file in files),
+        format=f"{' and '.join(kinds)} in {len(files)} shard{'' if len(files) == 1 else 's'}",
+        size=sum(part.size for part in parts),
         path=path,
         content=whole,
-        notes=notes,
-        trusted=trusted,
+        notes=tuple(dict.fromkeys(note for part in parts for note in part.notes)),
+        trusted=any(part.trusted for part in parts),
+        verify=verify,
     )

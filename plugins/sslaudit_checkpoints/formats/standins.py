@@ -3,20 +3,28 @@
 Three layers, the first that fits:
 
 * ``DATA``: constructors of ours for plain data (numpy, paths, dates, dictionaries of libraries).
-* ``RECORDED``: calls that are written down and not made (enumerations, ``functools.partial``).
-* everything else: a class of ours that keeps the state of its instances. *Calling* it is refused,
-  because only a pickle that wants code to run has to call what is no data.
+* ``RECORDED``, and classes of other projects: calls that are written down and not made (members of
+  enumerations, ``functools.partial``).
+* everything else: a class of ours that keeps the state of its instances. *Calling* it is refused:
+  functions, and the standard library outside ``RECORDED``, are called by a pickle that wants code to run.
 """
 
+import _compat_pickle
 import datetime
 import re
+import sys
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
+import torch
+
 from sslaudit_checkpoints.formats.arrays import Array, Dtype, array, scalar
 from sslaudit_checkpoints.formats.globals import shown
+
+_MEMBERS = 2500
+"""Names in one load: torch goes through all of them for every call in the pickle."""
 
 
 class Called(Exception):
@@ -87,10 +95,15 @@ def _no_bytes() -> bytes:
 
 
 def _member(owner: Any, name: str) -> Any:
-    """``Outer.inner`` of a class that was not imported; nothing is looked up."""
-    if isinstance(owner, type) and issubclass(owner, StandIn):
-        inner = _class(f"{owner.named}.{name}", StandIn)
-        return inner.__new__(inner)
+    """``Outer.inner`` of a class that was not imported, which may be called in turn; nothing is looked up."""
+    if isinstance(owner, type) and issubclass(owner, StandIn) and isinstance(name, str):
+        full = f"{owner.named}.{name}"
+        known = {path: one for one, path in torch.serialization.get_safe_globals()}
+        if full not in known and len(known) < _MEMBERS:
+            known[full] = stand_in(full)
+            torch.serialization.add_safe_globals([(known[full], full)])  # for the load that is going on
+        if full in known:
+            return known[full]
     raise Called("builtins.getattr")
 
 
@@ -144,14 +157,26 @@ DATA: dict[str, Callable[..., Any]] = {
 }
 
 RECORDED = re.compile(
-    r"functools\.partial|operator\.getitem|types\.SimpleNamespace|numpy\.random(\.\w+)*\.__?\w+"
+    r"functools\.partial|_?operator\.(getitem|or_)|types\.SimpleNamespace|argparse\.Namespace"
+    r"|collections\.[A-Z]\w+"
+    r"|decimal\.Decimal|fractions\.Fraction|re\._compile|uuid\.\w+|zoneinfo\.ZoneInfo(\._unpickle)?"
+    r"|numpy\.random(\.\w+)*\.__?\w+"
     r"|(pytorch_lightning|lightning\.pytorch|lightning\.fabric|lightning_fabric)"
     r"\.(utilities\.enums|trainer\.states)\.\w+"
     r"|transformers\.(trainer_utils|training_args)\.\w+|accelerate\.utils\.dataclasses\.\w+"
 )
 
+_CLASS = re.compile(r"[\w.]+\._*[A-Z]\w*")
+"""A name in the spelling of classes."""
+
+_STANDARD = sys.stdlib_module_names | {
+    module.partition(".")[0] for module in ("exceptions", *_compat_pickle.IMPORT_MAPPING)
+}
+"""The standard library, by its names in Python 3 and in Python 2, which protocol 2 writes."""
+
 QUIET = re.compile(
-    r"(builtins|typing|collections|functools|operator|numpy|torch\.optim|torch\.utils\.data|omegaconf"
+    r"(builtins|typing|collections|functools|_?operator|decimal|fractions|re|uuid|zoneinfo|numpy"
+    r"|torch\.optim|torch\.utils\.data|omegaconf"
     r"|pytorch_lightning|lightning|lightning_fabric|transformers|accelerate|mmengine|mmcv)\..*"
 )
 """Names whose presence in a file tells a reader nothing."""
@@ -163,7 +188,13 @@ def stand_in(name: str, *, dictionary: bool = False) -> Callable[..., Any]:
         return DATA[name]
     if dictionary:
         return Dictionary
-    return _class(name, _Recorded if RECORDED.fullmatch(name) else StandIn)
+    return _class(name, _Recorded if is_data(name) else StandIn)
+
+
+def is_data(name: str) -> bool:
+    """Whether ``name`` may be called, because what stands for it is data or writes the call down."""
+    foreign = name.partition(".")[0] not in _STANDARD
+    return name in DATA or bool(RECORDED.fullmatch(name)) or (foreign and bool(_CLASS.fullmatch(name)))
 
 
 def _class(name: str, base: type[StandIn]) -> Any:

@@ -1,6 +1,8 @@
 """Runs TorchScript archives as encoders, in evaluation mode."""
 
+import sys
 import warnings
+from contextlib import redirect_stdout
 from typing import Any
 
 import torch
@@ -32,8 +34,14 @@ class Script(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Features (B, D) in float32. Raises ``EncoderError`` when there are none."""
         try:
-            output = self.script(images)
+            with redirect_stdout(sys.stderr):  # a program may print; stdout is for the result
+                output = self.script(images)
         except RuntimeError as error:
+            if kind := _other_type(self.script):
+                raise EncoderError(
+                    f"'{self._text}' does not take images of float32: its weights are {kind}; "
+                    "export it in float32."
+                ) from error
             raise EncoderError(
                 f"'{self._text}' cannot take images of shape {tuple(images.shape)}: {_reason(error)}"
             ) from error
@@ -45,9 +53,11 @@ class Script(nn.Module):
 def module(opened: Opened, text: str, device: str) -> nn.Module:
     """The archive as a network in evaluation mode on ``device``.
 
-    Raises ``UnreadableFile`` when it is damaged, or was traced in training mode, which stays.
+    Raises ``UnreadableFile`` when it is damaged, which its checksums tell first, or was traced in
+    training mode, which stays.
     """
-    with warnings.catch_warnings():
+    opened.verify()
+    with warnings.catch_warnings(), redirect_stdout(sys.stderr):
         warnings.filterwarnings("ignore", message="`torch.jit.load` is deprecated", category=FutureWarning)
         try:
             script = torch.jit.load(str(opened.path), map_location=device)
@@ -75,6 +85,12 @@ def _traced_in_training(script: Any) -> str:
             if flag.node().kind() == "prim::Constant" and flag.toIValue() is True:
                 return kind.removeprefix("aten::")
     return ""
+
+
+def _other_type(script: Any) -> str:
+    """The type of weights that are not float32; empty when all are."""
+    kinds = {tensor.dtype for tensor in script.parameters() if tensor.is_floating_point()}
+    return ", ".join(sorted(str(kind).removeprefix("torch.") for kind in kinds - {torch.float32}))
 
 
 def _reason(error: RuntimeError) -> str:

@@ -184,18 +184,29 @@ def test_tied_and_overlapping_storage(tmp_path: Path, zipped: bool) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_sparse_and_quantised_become_ordinary(tmp_path: Path) -> None:
+def test_sparse_and_quantised_become_ordinary_and_that_is_said(tmp_path: Path) -> None:
     eye = torch.eye(3)
     quantised = torch.quantize_per_tensor(torch.tensor([1.0, 0.5]), 0.1, 0, torch.qint8)
-    content = reopened(
+    opened = reopened(
         tmp_path,
-        {"coo": eye.to_sparse(), "csr": eye.to_sparse_csr(), "q": quantised, "d": AttributeDict(a=1)},
+        {
+            "coo": eye.to_sparse(),
+            "csr": eye.to_sparse_csr(),
+            "q": {"layer.weight": quantised, "next.weight": quantised.clone(), "bias": eye},
+            "d": AttributeDict(a=1),
+        },
         zipped=False,
-    ).content
+    )
+    content = opened.content
     assert content is not None
     assert torch.equal(content["coo"], eye)
     assert torch.equal(content["csr"], eye)
-    assert torch.equal(content["q"], quantised.dequantize())
+    assert torch.equal(content["q"]["layer.weight"], quantised.dequantize())
+    assert opened.notes == (
+        "'coo' is stored sparse (sparse_coo): made dense",
+        "'csr' is stored sparse (sparse_csr): made dense",
+        "'q.layer.weight' and 1 more are stored quantised (qint8): dequantised",
+    )
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")

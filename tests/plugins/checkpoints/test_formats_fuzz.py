@@ -64,6 +64,7 @@ def refused(path: Path) -> str:
     """Opens the file as far as it goes: the message of its refusal, empty when it opens."""
     try:
         opened = read(str(path))
+        opened.verify()
         if opened.kind == "torchscript":
             torchscript.module(opened, str(path), "cpu")
         elif opened.kind == "onnx":
@@ -105,6 +106,20 @@ def test_bytes_flipped_anywhere(tmp_path: Path, kind: str, data: st.DataObject) 
         whole[data.draw(st.integers(0, len(whole) - 1))] ^= data.draw(st.integers(1, 255))
     (tmp_path / "file").write_bytes(whole)
     assert for_a_user(refused(tmp_path / "file"), tmp_path / "file")
+
+
+@BOUNDED
+@given(data=st.data())
+def test_no_flipped_byte_of_an_archive_changes_what_is_read(tmp_path: Path, data: st.DataObject) -> None:
+    whole = bytearray(FILES["zip"])
+    whole[data.draw(st.integers(0, len(whole) - 1))] ^= data.draw(st.integers(1, 255))
+    (tmp_path / "file").write_bytes(whole)
+    if not refused(tmp_path / "file"):  # the byte lay between the records
+        content = read(str(tmp_path / "file")).content
+        assert content is not None
+        assert (content["epoch"], content["lr"]) == (3, [0.1])
+        assert content["state_dict"].keys() == STATE["state_dict"].keys()
+        assert all(torch.equal(content["state_dict"][k], w) for k, w in STATE["state_dict"].items())
 
 
 @BOUNDED

@@ -135,6 +135,38 @@ def test_wrong_images_and_damage_are_one_line(tmp_path: Path, images: Tensor) ->
     assert "\n" not in str(damaged.value)
 
 
+@pytest.mark.parametrize("kind", ["float16", "float64"])
+def test_weights_of_another_type_are_named(tmp_path: Path, images: Tensor, weight: Tensor, kind: str) -> None:
+    net = Encoder().to(getattr(torch, kind))
+    model = torchscript.module(*scripted(tmp_path, net), "cpu")
+    with pytest.raises(EncoderError, match=rf"its weights are {kind}; export it in float32\.$"):
+        model(images)
+    text = graph(tmp_path / "mixed.onnx", weight, ["n", 3, "h", "w"])
+    made = onnx.load(text)
+    made.graph.initializer[0].CopyFrom(numpy_helper.from_array(weight.numpy().astype(kind), "weight"))
+    onnx.save(made, text)
+    with pytest.raises(UnreadableFile, match=rf"whose weights or images are {kind}; export it in float32\.$"):
+        graphs.module(read(text), text)
+
+
+class Talking(nn.Module):
+    """Prints, as programs do that were saved while they were looked into."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        print("in forward")
+        return images.mean((2, 3))
+
+
+def test_what_a_program_prints_goes_to_stderr(
+    tmp_path: Path, images: Tensor, capfd: pytest.CaptureFixture[str]
+) -> None:
+    model = torchscript.module(*scripted(tmp_path, Talking()), "cpu")
+    assert torch.equal(model(images), images.mean((2, 3)))
+    shown = capfd.readouterr()
+    assert shown.out == ""
+    assert "in forward" in shown.err
+
+
 Shape = list[int | str]
 
 

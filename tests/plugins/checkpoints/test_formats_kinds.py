@@ -5,6 +5,9 @@ import io
 import json
 import lzma
 import os
+import pickle
+import subprocess
+import sys
 import tarfile
 import zipfile
 from collections.abc import Callable
@@ -23,9 +26,9 @@ from sslaudit_checkpoints.formats.read import read
 STATE = {"w": torch.arange(4096.0)}
 
 
-def zipped(**records: str) -> bytes:
+def zipped(method: int = zipfile.ZIP_STORED, /, **records: str) -> bytes:
     made = io.BytesIO()
-    with zipfile.ZipFile(made, "w") as archive:
+    with zipfile.ZipFile(made, "w", method) as archive:
         for name, text in records.items():
             archive.writestr(name.replace("__", "."), text)
     return made.getvalue()
@@ -59,6 +62,14 @@ FILES: dict[str, tuple[bytes, str]] = {
     "notes.pt": ("Grüße, notes about a model\n".encode(), "is a text file"),
     "long.pt": (("a" + "ü" * 5000).encode(), "is a text file"),  # cut in a letter of two bytes
     "page.pt": (b"\n<!DOCTYPE html><html><body>404</body></html>", "is an HTML page"),
+    "commented.pt": (b"<!-- saved page -->\n<!doctype html><title>Sign in</title>", "is an HTML page"),
+    "utf16.pt": ("<html><body>Sign in</body></html>".encode("utf-16"), "is an HTML page"),
+    "page.gz": (gzip.compress(b"<!DOCTYPE html><html></html>" * 500), "gzip, and in it is an HTML page"),
+    "entry.pt": (b"Entry not found", "server answered instead of the file: 'Entry not found'"),
+    "repository.pt": (b"Repository not found\n", "server answered instead of the file: 'Repository not"),
+    "password.pt": (b"Invalid username or password.", "server answered instead of the file: 'Invalid user"),
+    "gated.pt": (b'{"error": "Access to model a/b is restricted."}', "'Access to model a/b is restricted.'"),
+    "404.pt": (b"404: Not Found", "server answered instead of the file: '404: Not Found'"),
     "denied.pt": (b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>", "is an XML page"),
     "pointer.pt": (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12\n", "git lfs pull"),
     "config.json": (json.dumps({"architectures": ["ViTModel"]}).encode(), "JSON file (a model's config"),
@@ -84,7 +95,15 @@ FILES: dict[str, tuple[bytes, str]] = {
     "a.png": (pictured("PNG"), "is a PNG image"),
     "a.jpg": (pictured("JPEG"), "is a JPEG image"),
     "junk.bin": (bytes(range(256)) * 8, "is damaged"),
-    "pickle.pkl": (b"\x80\x02}q\x00.", "plain pickle"),
+    "pickle.pkl": (b"\x80\x02}q\x00.", "is a plain pickle, not written by torch.save"),
+    "newer.pkl": (pickle.dumps({"a": 1}, 5), "is a plain pickle, not written by torch.save"),
+    "older.pkl": (pickle.dumps({"a": 1}, 0), "is a plain pickle, not written by torch.save"),
+    "outside.pt": (zipped(data__pkl="", version="3"), "zip -0 -r FILE.pth FOLDER"),
+    "deeper.pt": (zipped(**{"a/m/data__pkl": "", "a/m/version": "3"}), "zip -0 -r FILE.pth FOLDER"),
+    "packed.pt": (
+        zipped(zipfile.ZIP_BZIP2, **{"m/data__pkl": ""}),
+        "compressed in a way torch does not read",
+    ),
     "cut.pt": (checkpoint()[:4000], "is truncated or damaged"),
     "end.pt": (checkpoint()[:-200], "is truncated or damaged"),
     "legacy.pth": (checkpoint(zip_format=False)[:-200], "is damaged or truncated"),
@@ -152,9 +171,26 @@ def test_what_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     (tmp_path / "file").write_bytes(b"x")
     with pytest.raises(EncoderNotFound, match="no such file"):
         read("file/model.pt")
-    for text in ("a\0b.pt", "~nobody-of-this-name/x.pt", "x" * 5000):
+    for text in ("a\0b.pt", "x" * 5000):
         with pytest.raises(EncoderError):
             read(text)
+
+
+def test_a_tilde_is_a_home_only_where_there_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "home").mkdir()
+    for text, path in (
+        ("./~tilde.pth", "~tilde.pth"),
+        ("~tilde.pth", "~tilde.pth"),
+        ("~/model.pth", "home/model.pth"),
+    ):
+        torch.save(STATE, tmp_path / path)
+        content = read(text).content
+        assert content is not None
+        assert torch.equal(content["w"], STATE["w"])
+    with pytest.raises(EncoderNotFound, match=r"no such file: '~nobody-of-this-name/x\.pt'"):
+        read("~nobody-of-this-name/x.pt")
 
 
 def test_pipes_and_devices_are_refused_at_once(tmp_path: Path) -> None:
@@ -197,6 +233,10 @@ FOLDERS: dict[str, tuple[tuple[str, ...], str]] = {
     ),
     "images": (("cat/0.png", "dog/1.PNG"), "is a folder of images"),
     "deeper": (("run1/last.pt", "run2/last.pt"), "run1/last.pt, run2/last.pt"),
+    "sharded": (
+        ("model-00001-of-00001.safetensors", "model.safetensors.index.json"),
+        "name its index: ",
+    ),
     "other": (("a.txt",), "without weight files (a.txt)"),
 }
 
@@ -213,6 +253,61 @@ def test_a_folder_is_named_as_what_it_is(tmp_path: Path, name: str) -> None:
         read(str(folder))
     assert str(caught.value).startswith(f"'{folder}' ")
     assert said in str(caught.value)
+
+
+def test_an_unpacked_file_is_packed_again_by_the_line_that_is_shown(tmp_path: Path) -> None:
+    torch.save(STATE, tmp_path / "model.pth")
+    (tmp_path / "with space").mkdir()
+    with zipfile.ZipFile(tmp_path / "model.pth") as archive:
+        archive.extractall(tmp_path / "with space")
+    folder = tmp_path / "with space" / "model"
+    for text in (folder, folder / "data.pkl"):
+        with pytest.raises(UnreadableFile, match="is an unpacked PyTorch file") as caught:
+            read(str(text))
+        told, command = str(caught.value).splitlines()
+        assert "use the original archive" in told
+        assert command == f"  cd '{folder.parent}' && zip -0 -r model.pth model"
+    with zipfile.ZipFile(folder.parent / "model.pth", "w") as archive:  # what ``zip -0 -r`` writes
+        for path in sorted([folder, *folder.rglob("*")]):
+            archive.write(path, path.relative_to(folder.parent))
+    opened = read(str(folder.parent / "model.pth"))
+    opened.verify()
+    assert opened.content is not None
+    assert torch.equal(opened.content["w"], STATE["w"])
+
+
+@pytest.mark.parametrize("joblib", [False, True])
+def test_a_plain_pickle_is_converted_by_the_line_that_is_shown(tmp_path: Path, joblib: bool) -> None:
+    path = tmp_path / "model zoo.pkl"  # as detectron2 lays out its own
+    content = {"model": {"stem.conv1.weight": np.arange(6, dtype=np.float32)}, "__author__": "me"}
+    if joblib:
+        pytest.importorskip("joblib").dump(content, path)
+    else:
+        path.write_bytes(pickle.dumps(content))
+    for trust in (True, False):
+        with pytest.raises(UnreadableFile, match=r"not written by torch\.save") as caught:
+            read(str(path), trust_pickle=trust)
+    command = str(caught.value).splitlines()[-1].strip()
+    assert command.startswith("python -c ")
+    subprocess.run(command.replace("python", sys.executable, 1), shell=True, check=True)
+    opened = read(str(tmp_path / "model zoo.pth"))
+    assert opened.content is not None
+    assert torch.equal(opened.content["model"]["stem.conv1.weight"], torch.arange(6.0))
+
+
+@pytest.mark.parametrize("safe", [True, False])
+def test_weights_that_zero3_keeps_elsewhere_are_named(tmp_path: Path, safe: bool) -> None:
+    """As deepspeed's ``runtime/engine.py`` saves ``module`` at stage 3: parameters of no elements."""
+    path = tmp_path / "mp_rank_00_model_states.pt"
+    state = {"conv1.weight": torch.empty(0), "fc.weight": torch.empty(0), "bn.running_mean": torch.ones(3)}
+    if safe:
+        save_file(state, path)
+    else:
+        torch.save({"module": state, "optimizer": {"exp.weight": torch.ones(3)}}, path)
+    with pytest.raises(UnreadableFile, match=r"conv1\.weight' and 1 more: .*ZeRO-3; .*zero_to_fp32\.py"):
+        read(str(path))
+    torch.save({"fc.weight": torch.empty(0), "a.weight": torch.ones(2)}, path)
+    assert read(str(path)).content is not None
 
 
 def shards(folder: Path, *, index: bool, safe: bool) -> list[dict[str, Tensor]]:
@@ -253,6 +348,30 @@ def test_a_missing_shard_is_named(tmp_path: Path, index: bool) -> None:
     (tmp_path / "model-00002-of-00002.safetensors").unlink()
     with pytest.raises(UnreadableFile, match=r"missing beside it: model-00002-of-00002\.safetensors\.$"):
         read(str(tmp_path / "model-00001-of-00002.safetensors"))
+
+
+@pytest.mark.parametrize("safe", [True, False])
+def test_an_index_that_lists_more_than_the_shards_hold_is_refused(tmp_path: Path, safe: bool) -> None:
+    shards(tmp_path, index=True, safe=safe)
+    index = next(tmp_path.glob("*.index.json"))
+    listed = json.loads(index.read_text())
+    listed["weight_map"]["head.weight"] = listed["weight_map"]["b"]
+    index.write_text(json.dumps(listed))
+    with pytest.raises(UnreadableFile, match=r"shard \w+-00002-of-00002\.\w+ lacks 'head\.weight'"):
+        read(str(index))
+
+
+def test_an_index_of_one_file_is_read(tmp_path: Path) -> None:
+    save_file(STATE, tmp_path / "model.safetensors")
+    index = tmp_path / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": {"w": "model.safetensors"}}))
+    opened = read(str(index))
+    assert opened.content is not None
+    assert torch.equal(opened.content["w"], STATE["w"])
+    assert opened.format == "safetensors in 1 shard"
+    index.write_text(json.dumps({"weight_map": {"w": "model.safetensors", "v": "model.safetensors"}}))
+    with pytest.raises(UnreadableFile, match=r"model\.safetensors lacks 'v'"):
+        read(str(index))
 
 
 def test_an_index_that_points_elsewhere_is_refused(tmp_path: Path) -> None:

@@ -131,9 +131,12 @@ def test_a_newer_protocol_names_the_code_or_itself(tmp_path: Path, protocol: int
     torch.save({"a": Reduced(os.mkdir, ("MARKER",))}, path, pickle_protocol=protocol)
     with pytest.raises(UnsafeFile, match=r"posix\.mkdir"):
         read(str(path))
-    torch.save(WEIGHTS, path, pickle_protocol=protocol)
-    with pytest.raises(UnreadableFile, match=f"protocol {protocol}"):
-        read(str(path))
+    for content in (WEIGHTS, {**WEIGHTS, "args": argparse.Namespace(lr=1)}, {**WEIGHTS, "a": Opener(path)}):
+        torch.save(content, path, pickle_protocol=protocol)
+        with pytest.raises(
+            UnreadableFile, match=rf"protocol {protocol} .*save it again without pickle_protocol"
+        ):
+            read(str(path))
 
 
 def test_instances_are_read_as_inert_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

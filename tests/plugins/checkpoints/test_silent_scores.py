@@ -10,7 +10,7 @@ import torchvision
 from torch import Tensor, nn
 
 from sslaudit import load_encoder
-from sslaudit.errors import WeightsMismatch
+from sslaudit.errors import UnreadableFile, WeightsMismatch
 
 State = dict[str, Tensor]
 
@@ -129,3 +129,16 @@ def test_a_bare_copy_beside_a_wrapped_one_can_be_taken(tmp_path: Path, resnet18:
     bare, wrapped = load_encoder(f"file,prefix=:{path}"), load_encoder(f"file,key=module:{path}")
     assert torch.equal(bare.module.state_dict()["conv1.weight"], state["conv1.weight"])
     assert torch.equal(wrapped.module.state_dict()["conv1.weight"], other["conv1.weight"])
+
+
+@pytest.mark.parametrize("hole", ["zeros", "nan"])
+def test_a_hole_in_the_file_is_damage(tmp_path: Path, resnet18: nn.Module, hole: str) -> None:
+    """A download that was given its room and never its bytes: finite or not, it is not what was saved."""
+    path = tmp_path / "m.pth"
+    torch.save(resnet18.state_dict(), path)
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 40_000] = bytes(40_000) if hole == "zeros" else b"\xff" * 40_000
+    path.write_bytes(content)
+    with pytest.raises(UnreadableFile, match="does not have its checksum"):
+        load_encoder(str(path))
