@@ -1,5 +1,6 @@
 """The straight line: reference, encoder, plan, features, checks, estimates, report card."""
 
+import os
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -82,8 +83,8 @@ class Settings:
 
 
 def evaluate(
-    ref: str | nn.Module | Encoder,
-    data: str | Dataset,
+    ref: str | os.PathLike[str] | nn.Module | Encoder,
+    data: str | os.PathLike[str] | Dataset,
     *,
     metrics: str | Sequence[str] | None = None,
     space: Space = "embedding",
@@ -104,8 +105,9 @@ def evaluate(
 ) -> ReportCard:
     """Audit one encoder on one data set.
 
-    ``ref`` is a reference (``timm:resnet18``, ``runs/simclr.pt``), a module with ``preprocess``, or
-    an ``Encoder``; ``data`` is a reference (``digits``, a folder) or a ``Dataset``. ``metrics``
+    ``ref`` is a reference (``timm:resnet18``, ``runs/simclr.pt``), a path, a module with
+    ``preprocess``, or an ``Encoder``; ``data`` is a reference (``digits``, a folder), a path, or a
+    ``Dataset``. ``metrics``
     names them with their options (``"knn(k=5),alignment"``); with ``space="projection"`` they read
     what the projector of the checkpoint makes of the embeddings. ``recipe="auto"`` takes the recipe
     that the checkpoint records, else ``simclr``, marked as assumed. ``cache`` is a folder, None for
@@ -157,7 +159,10 @@ class Line:
         self._say = on_message or (lambda message: None)
 
     def load(
-        self, ref: str | EncoderRef | nn.Module | Encoder, *, preprocess: Preprocess | None = None
+        self,
+        ref: str | os.PathLike[str] | EncoderRef | nn.Module | Encoder,
+        *,
+        preprocess: Preprocess | None = None,
     ) -> Encoder:
         """The encoder with the overrides. Raises ``EncoderError`` when it lacks the projector asked for."""
         encoder = load_encoder(
@@ -174,7 +179,7 @@ class Line:
             )
         return encoder
 
-    def open(self, data: str | Dataset) -> Dataset:
+    def open(self, data: str | os.PathLike[str] | Dataset) -> Dataset:
         """The data set, with the images that were asked for."""
         chosen = load_dataset(data, registry=self.registry)
         return subset(chosen, max_images=self.settings.max_images, per_class=self.settings.per_class)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sslaudit.hookspecs import hookimpl
 from sslaudit.refs import DataRef, EncoderRef
-from sslaudit.specs import DatasetScheme, EncoderScheme, MethodSpec, Option, RecipeSpec
+from sslaudit.specs import LARGEST_SEED, DatasetScheme, EncoderScheme, MethodSpec, Option, RecipeSpec
 
 if TYPE_CHECKING:
     from torch import nn
@@ -42,7 +42,16 @@ def sslaudit_encoders() -> Iterable[EncoderScheme]:
             scheme="untrained",
             summary="the architecture of another reference with fresh weights: the control of every score",
             load=_load_untrained,
-            options=(Option(name="seed", type=int, default=0, help="seed of the initial weights"),),
+            options=(
+                Option(
+                    name="seed",
+                    type=int,
+                    default=0,
+                    minimum=0,
+                    maximum=LARGEST_SEED,
+                    help="seed of the initial weights",
+                ),
+            ),
             example="untrained:runs/simclr.pt",
         )
     ]

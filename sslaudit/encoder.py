@@ -17,6 +17,12 @@ Interpolation = Literal["nearest", "bilinear", "bicubic", "box", "hamming", "lan
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
+LARGEST_SIZE = 4096
+"""Pixels of a side that an image may be resized to."""
+
+_LARGEST = 1.5  # of pixels in [0, 1]: more can only be meant for pixels in 0 to 255
+_SMALLEST_STD = 1e-4  # 0.1 / 255, of a processor that does not rescale, is above it
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Preprocess:
@@ -37,13 +43,25 @@ class Preprocess:
     """Where it came from: ``timm``, ``checkpoint header``, ``given``, ``assumed``."""
 
     def __post_init__(self) -> None:
-        if min(self.size) < 1:
-            raise UsageError(f"preprocessing: size {self.size[0]} x {self.size[1]} is not positive.")
-        finite = all(math.isfinite(number) for number in (*self.mean, *self.std))
-        if not finite or not all(s > 0 for s in self.std) or len(self.mean) != 3 or len(self.std) != 3:
-            raise UsageError("preprocessing: mean and std need three numbers each, std above 0.")
+        if not 1 <= min(self.size) <= max(self.size) <= LARGEST_SIZE:
+            size = f"{self.size[0]} x {self.size[1]}"
+            raise UsageError(f"preprocessing: size {size} is not between 1 and {LARGEST_SIZE} pixels.")
+        self._check_normalisation()
         if not 0 < self.crop <= 1:
             raise UsageError(f"preprocessing: crop {self.crop} is not in (0, 1].")
+
+    def _check_normalisation(self) -> None:
+        numbers = (*self.mean, *self.std)
+        if len(self.mean) != 3 or len(self.std) != 3 or not all(map(math.isfinite, numbers)):
+            raise UsageError("preprocessing: mean and std need three numbers each.")
+        said = f"mean {_listed(self.mean)} and std {_listed(self.std)}"
+        if max(map(abs, numbers)) > _LARGEST:
+            raise UsageError(
+                f"preprocessing: {said} are for pixels of 0 to 255; "
+                "sslaudit takes them in units of 0 to 1; divide by 255."
+            )
+        if min(self.std) < _SMALLEST_STD:
+            raise UsageError(f"preprocessing: {said}: a std below {_SMALLEST_STD:g} cannot be meant.")
 
     def normalise(self, images: Tensor) -> Tensor:
         """uint8 (B, 3, H, W) to normalised float32 of the same shape, on the same device."""
@@ -61,6 +79,9 @@ class Override:
     std: tuple[float, float, float] | None = None
     interpolation: Interpolation | None = None
     crop: float | None = None
+
+    def __post_init__(self) -> None:
+        self.apply(Preprocess(size=(1, 1)))  # refuses now what no encoder could use
 
     def apply(self, preprocess: Preprocess) -> Preprocess:
         """``preprocess`` with what is given, its source saying so: ``timm, mean and std given``."""
@@ -141,6 +162,10 @@ class Encoder:
     load: LoadAudit
     module: nn.Module | None = None
     """The network itself, when there is one: checks look at its buffers."""
+
+
+def _listed(channels: tuple[float, ...]) -> str:
+    return ",".join(f"{value:g}" for value in channels)
 
 
 def module_digest(

@@ -1,19 +1,27 @@
 """From text to encoder and data set, through the plugins."""
 
-from dataclasses import replace
+import os
+from dataclasses import fields, replace
+from typing import TypeVar
 
 from torch import nn
 
 from sslaudit.data import Dataset
-from sslaudit.encoder import Encoder, Override, Preprocess, embedding_dim, from_module
+from sslaudit.encoder import Encoder, LoadAudit, Override, Preprocess, embedding_dim, from_module
 from sslaudit.errors import EncoderError, UsageError
-from sslaudit.refs import DataRef, EncoderRef
+from sslaudit.refs import DataRef, EncoderRef, Ref
 from sslaudit.registry import Registry, installed
-from sslaudit.specs import read_options
+from sslaudit.specs import LARGEST_SEED, read_options
+
+R = TypeVar("R", bound=Ref)
+AnyPath = os.PathLike[str]
+
+_SETTLED = {"preprocessing:": {"mean", "std"}, "input size:": {"size"}}
+"""How an assumption begins that is none any more when the user gives all of these."""
 
 
 def load_encoder(
-    ref: str | EncoderRef | nn.Module | Encoder,
+    ref: str | AnyPath | EncoderRef | nn.Module | Encoder,
     *,
     device: str = "cpu",
     preprocess: Preprocess | None = None,
@@ -21,7 +29,7 @@ def load_encoder(
     registry: Registry | None = None,
     mapped: bool = False,
 ) -> Encoder:
-    """The encoder that ``ref`` names, in eval mode on ``device``.
+    """The encoder that ``ref`` names, in eval mode on ``device``; a ``Path`` is a file or folder.
 
     A module of yours needs ``preprocess``, since nothing else says how its inputs are made.
     ``override`` wins over the preprocessing that the encoder brings. The weights lie in memory of
@@ -30,13 +38,13 @@ def load_encoder(
     a size does not fit.
     """
     encoder = _load(ref, device, preprocess, registry)
-    if isinstance(ref, str | EncoderRef) and not mapped and encoder.module is not None:
-        _take_in(encoder.module)
+    if not isinstance(ref, nn.Module | Encoder) and not mapped:
+        _take_in(encoder)
     return encoder if override is None else _overridden(encoder, override, device)
 
 
 def _load(
-    ref: str | EncoderRef | nn.Module | Encoder,
+    ref: str | AnyPath | EncoderRef | nn.Module | Encoder,
     device: str,
     preprocess: Preprocess | None,
     registry: Registry | None,
@@ -47,18 +55,34 @@ def _load(
         if preprocess is None:
             raise UsageError("a module needs preprocess=Preprocess(size=..., mean=..., std=...).")
         return from_module(ref, preprocess=preprocess, device=device)
+    ref = _read(ref, EncoderRef, "file", "an encoder is a reference, a path, a module or an Encoder")
     if preprocess is not None:
         raise UsageError("preprocess= goes with a module; a reference brings its own.")
-    ref = EncoderRef.parse(ref) if isinstance(ref, str) else ref
     registry = registry or installed()
     scheme = registry.encoder_scheme(ref)
     read_options(dict(ref.options), scheme.options, f"'{ref}'")
     return registry.encoders.call(scheme.scheme, ref, lambda: scheme.load(ref, device))
 
 
-def _take_in(module: nn.Module) -> None:
-    """Copies weights out of a memory-mapped file: one that is written anew would end the process."""
-    for tensor in (*module.parameters(), *module.buffers()):
+def _read(ref: str | AnyPath | R, kind: type[R], scheme: str, taken: str) -> R:
+    """``ref`` as a reference; a path stays one, whatever it looks like. Raises ``UsageError``."""
+    if isinstance(ref, kind):
+        return ref
+    if isinstance(ref, str):
+        return kind.parse(ref)
+    if isinstance(ref, os.PathLike):
+        return kind(scheme, os.fsdecode(ref))
+    shown = " ".join(repr(ref).split())
+    raise UsageError(f"{taken}, not {shown if len(shown) <= 60 else type(ref).__name__}.")
+
+
+def _take_in(encoder: Encoder) -> None:
+    """Copies weights out of a memory-mapped file: one that is written anew would end the process.
+
+    A tied parameter is one tensor and stays one.
+    """
+    modules = (part for part in (encoder.module, encoder.project) if isinstance(part, nn.Module))
+    for tensor in (t for module in modules for t in (*module.parameters(), *module.buffers())):
         if tensor.device.type == "cpu":
             tensor.data = tensor.data.clone()
 
@@ -66,6 +90,7 @@ def _take_in(module: nn.Module) -> None:
 def _overridden(encoder: Encoder, override: Override, device: str) -> Encoder:
     """``encoder`` with other preprocessing, tried on one image when its size changes."""
     own, preprocess = encoder.preprocess, override.apply(encoder.preprocess)
+    encoder = replace(encoder, load=_settled(encoder.load, override))
     if preprocess.size == own.size:
         return replace(encoder, preprocess=preprocess)
     try:
@@ -79,9 +104,19 @@ def _overridden(encoder: Encoder, override: Override, device: str) -> Encoder:
     return replace(encoder, preprocess=preprocess, dim=dim)
 
 
-def load_untrained(ref: str | EncoderRef, *, seed: int = 0, device: str = "cpu") -> Encoder:
+def _settled(load: LoadAudit, override: Override) -> LoadAudit:
+    """``load`` without the assumptions about what the user gave."""
+    given = {field.name for field in fields(override) if getattr(override, field.name) is not None}
+    settled = tuple(begin for begin, needed in _SETTLED.items() if needed <= given)
+    kept = tuple(one for one in load.assumptions if not one.startswith(settled))
+    return replace(load, assumptions=kept)
+
+
+def load_untrained(ref: str | AnyPath | EncoderRef, *, seed: int = 0, device: str = "cpu") -> Encoder:
     """The architecture that ``ref`` names with fresh weights: the control of every score."""
-    ref = EncoderRef.parse(ref) if isinstance(ref, str) else ref
+    ref = _read(ref, EncoderRef, "file", "an encoder is a reference or a path")
+    if not 0 <= seed <= LARGEST_SEED:
+        raise UsageError(f"seed {seed} is not between 0 and {LARGEST_SEED}.")
     registry = installed()
     scheme = registry.encoder_scheme(ref)
     untrained = scheme.untrained
@@ -91,11 +126,11 @@ def load_untrained(ref: str | EncoderRef, *, seed: int = 0, device: str = "cpu")
     return registry.encoders.call(scheme.scheme, ref, lambda: untrained(ref, seed, device))
 
 
-def load_dataset(ref: str | DataRef | Dataset, *, registry: Registry | None = None) -> Dataset:
-    """The data set that ``ref`` names. Raises ``RefError`` or ``DataError``."""
+def load_dataset(ref: str | AnyPath | DataRef | Dataset, *, registry: Registry | None = None) -> Dataset:
+    """The data set that ``ref`` names; a ``Path`` is a folder. Raises ``RefError`` or ``DataError``."""
     if isinstance(ref, Dataset):
         return ref
-    ref = DataRef.parse(ref) if isinstance(ref, str) else ref
+    ref = _read(ref, DataRef, "folder", "data are a reference, a path or a Dataset")
     registry = registry or installed()
     scheme = registry.dataset_scheme(ref)
     read_options(dict(ref.options), scheme.options, f"'{ref}'")

@@ -3,6 +3,7 @@
 import contextlib
 import difflib
 import functools
+import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -16,12 +17,21 @@ S = TypeVar("S", bound=Spec)
 T = TypeVar("T")
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """`` Did you mean 'knn'?`` or nothing, followed by what there is."""
+_FEW = 8
+
+
+def nearest(name: str, known: Iterable[str], listing: str = "") -> str:
+    """`` Did you mean 'knn'?`` or nothing, then what there is: all of a few, else the near ones.
+
+    ``listing`` is the command that lists all.
+    """
     names = sorted(known)
-    close = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.5)
+    close = difflib.get_close_matches(name.lower(), names, n=_FEW, cutoff=0.5)
     hint = f" Did you mean '{close[0]}'?" if close else ""
-    return f"{hint} There is: {', '.join(names) or 'none'}."
+    if len(names) <= _FEW:
+        return f"{hint} There is: {', '.join(names) or 'none'}."
+    near = f"; near: {', '.join(close[1:])}" if close[1:] else ""
+    return f"{hint} There are {len(names)}{f': `{listing}`' if listing else ''}{near}."
 
 
 class Table(Generic[S]):
@@ -59,6 +69,10 @@ class Table(Generic[S]):
                 f"plugin {self.owner(name)} failed on '{ref}': {type(error).__name__}: {reason}"
             ) from error
 
+    def nearest(self, name: str) -> str:
+        """What to say of a ``name`` that nobody offers."""
+        return nearest(name, self._owned, f"sslaudit list {self.kind}s")
+
     def usable(self) -> Mapping[str, S]:
         """Specs that are offered once."""
         return {name: owned[0][0] for name, owned in sorted(self._owned.items()) if len(owned) == 1}
@@ -66,7 +80,7 @@ class Table(Generic[S]):
     def _find(self, name: str) -> tuple[S, Plugin]:
         owned = self._owned.get(name, [])
         if not owned:
-            raise RefError(f"there is no {self.kind} '{name}'.{nearest(name, self._owned)}")
+            raise RefError(f"there is no {self.kind} '{name}'.{self.nearest(name)}")
         if len(owned) > 1:
             both = " and ".join(str(plugin) for _, plugin in owned)
             raise PluginError(f"{self.kind} '{name}' is offered by {both}; disable one of them.")
@@ -88,17 +102,28 @@ class Registry:
         """The scheme of ``ref``. Raises ``RefError`` with the spellings that work."""
         if not ref.scheme:
             raise RefError(_two_readings(ref.locator))
-        return self._scheme(self.encoders, ref.scheme, str(ref))
+        scheme = self._scheme(self.encoders, ref)
+        if not ref.locator.strip():
+            raise RefError(f"'{ref}' names nothing{f'; write {scheme.example}' if scheme.example else ''}.")
+        return scheme
 
     def dataset_scheme(self, ref: DataRef) -> DatasetScheme:
         """The scheme of ``ref``. Raises ``RefError`` with the nearest spelling."""
-        return self._scheme(self.datasets, ref.scheme, str(ref))
+        return self._scheme(self.datasets, ref)
 
     @staticmethod
-    def _scheme(table: Table[S], scheme: str, text: str) -> S:
-        if scheme not in table.names():
-            raise RefError(f"'{text}' has the unknown scheme '{scheme}'.{nearest(scheme, table.names())}")
-        return table.get(scheme)
+    def _scheme(table: Table[S], ref: Ref) -> S:
+        if ref.scheme in table.names():
+            return table.get(ref.scheme)
+        if ref.locator.startswith("//"):
+            hub = "the file, or a repository of the Hugging Face hub: hf:ORG/NAME"
+            what = "the folder" if isinstance(ref, DataRef) else hub
+            raise RefError(f"'{ref}' is a URL. Download it first and name {what}.")
+        if os.path.exists(str(ref)):
+            raise RefError(
+                f"'{ref}' has the unknown scheme '{ref.scheme}'. Write ./{ref} for what lies here."
+            )
+        raise RefError(f"'{ref}' has the unknown scheme '{ref.scheme}'.{table.nearest(ref.scheme)}")
 
 
 def _two_readings(name: str) -> str:

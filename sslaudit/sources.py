@@ -1,7 +1,7 @@
 """Where the weights of references come from, found out before any is fetched and before torch is imported."""
 
+import os
 from collections.abc import Sequence
-from pathlib import Path
 
 from sslaudit.errors import EncoderError, EncoderNotFound, SslauditError
 from sslaudit.refs import EncoderRef, is_path_like
@@ -40,9 +40,9 @@ def _resolve(ref: EncoderRef, registry: Registry) -> Source:
     target = ref.target()
     if target is not ref:
         registry.encoder_scheme(target)
-    path = Path(target.locator).expanduser()
-    if path.exists():
-        return Source(name=str(ref), bytes=path.stat().st_size if path.is_file() else None)
+    path = os.path.expanduser(target.locator)
+    if os.path.exists(path):
+        return Source(name=str(ref), bytes=os.path.getsize(path) if os.path.isfile(path) else None)
     if is_path_like(target.locator):
         raise EncoderNotFound(f"there is no such file: '{target.locator}'.")
     return Source(name=str(ref))

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 OptionValue = str | int | float | bool
 
+LARGEST_SEED = 2**63 - 1
+"""What every generator takes as a seed."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Option:
@@ -32,6 +35,8 @@ class Option:
     help: str
     minimum: float | None = None
     """The smallest number allowed."""
+    maximum: float | None = None
+    """The largest number allowed."""
     choices: tuple[str, ...] = ()
     """The texts allowed; empty for any."""
 
@@ -48,6 +53,8 @@ class Option:
             raise UsageError(f"{owner}: option {self.name}={text} is not {kind}.") from None
         if self.minimum is not None and isinstance(value, int | float) and value < self.minimum:
             raise UsageError(f"{owner}: option {self.name}={text} is below {self.minimum:g}.")
+        if self.maximum is not None and isinstance(value, int | float) and value > self.maximum:
+            raise UsageError(f"{owner}: option {self.name}={text} is above {self.maximum}.")
         if self.choices and value not in self.choices:
             raise UsageError(f"{owner}: option {self.name}={text} is none of {', '.join(self.choices)}.")
         return value

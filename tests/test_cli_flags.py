@@ -12,11 +12,11 @@ from sslaudit.cli.options import Interpolation, read_override, with_flags
 from sslaudit.comparison import paired_difference
 from sslaudit.encoder import Override
 from sslaudit.errors import CardError, EncoderNotFound, RefError
-from sslaudit.sources import resolve_all
 from sslaudit.refs import EncoderRef
 from sslaudit.registry import Registry
 from sslaudit.report.sources import source_table
 from sslaudit.report.terminal import console
+from sslaudit.sources import resolve_all
 from sslaudit.specs import Source
 from tests.conftest import ROOT, Run
 
@@ -89,7 +89,10 @@ def test_a_partial_load_is_scored_branded_and_not_compared(evaluate: Run, tmp_pa
     done = evaluate("stub:partial", "stub:whole", *KNN, "--allow-partial")
     assert done.returncode == 1, done.stderr
     shown = " ".join(done.stdout.split())
-    assert "PARTIAL only 2 of 3 backbone tensors loaded; fresh: layer3.1.bn2.weight CHECKS" in shown
+    assert (
+        "PARTIAL only 2 of 3 backbone tensors loaded; fresh: layer3.1.bn2.weight; from 'teacher' of "
+        "the file; also in the file: student (key=student) CHECKS" in shown
+    )
     assert "NOT LOADED" not in shown
     assert shown.count("ACCURACY") == 1
     assert max(map(len, done.stdout.splitlines())) <= 80

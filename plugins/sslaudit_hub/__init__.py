@@ -22,6 +22,7 @@ OPTIONS = (
         type=int,
         default=None,
         minimum=1,
+        maximum=4096,
         help="input size in pixels (default: the repository's)",
     ),
     Option(

@@ -11,7 +11,7 @@ from typing import Any, get_args
 from PIL import Image
 
 from sslaudit.encoder import IMAGENET_MEAN, IMAGENET_STD, Interpolation, Preprocess
-from sslaudit.errors import EncoderError
+from sslaudit.errors import EncoderError, UsageError
 
 FILE = "preprocessor_config.json"
 
@@ -25,22 +25,27 @@ def preprocessing(
     """
     if not config:
         side = size or image_size
+        sized = [] if size else [f"input size: no {FILE}; {side} x {side} pixels, the model's own, assumed"]
         return Preprocess(size=(side, side)), (
-            f"no {FILE}: {side} x {side} pixels with ImageNet mean and std assumed",
+            *sized,
+            f"preprocessing: no {FILE}; ImageNet mean and std assumed",
         )
     notes: list[str] = []
     shape, crop = _geometry(config, image_size, notes)
     mean, std = _normalisation(config, notes)
     if config.get("do_flip_channel_order"):
         raise EncoderError("the preprocessor swaps red and blue (do_flip_channel_order); sslaudit feeds RGB.")
-    found = Preprocess(
-        size=(size, size) if size else shape,
-        mean=mean,
-        std=std,
-        interpolation=_interpolation(config.get("resample"), notes),
-        crop=crop,
-        source=FILE,
-    )
+    try:
+        found = Preprocess(
+            size=(size, size) if size else shape,
+            mean=mean,
+            std=std,
+            interpolation=_interpolation(config.get("resample"), notes),
+            crop=crop,
+            source=FILE,
+        )
+    except UsageError as error:
+        raise EncoderError(f"{FILE} cannot be meant as it is: {error}") from None
     return found, tuple(notes)
 
 
@@ -63,7 +68,7 @@ def _geometry(config: Mapping[str, Any], image_size: int, notes: list[str]) -> t
         return cut, min(1.0, max(cut) / short)
     shape = _shape(given)
     if shape is None:
-        notes.append(f"{FILE} names no size; {image_size} pixels, the model's own, assumed")
+        notes.append(f"input size: {FILE} names none; {image_size} pixels, the model's own, assumed")
         return cut or (image_size, image_size), 1.0
     notes.append(f"{FILE} stretches images to {shape[0]} x {shape[1]}; here the centre is cut instead")
     return (cut, min(1.0, max(cut) / min(shape))) if cut else (shape, 1.0)
@@ -96,7 +101,7 @@ def _normalisation(
     mean, std = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
     if config.get("do_normalize", True):
         if "image_mean" not in config or "image_std" not in config:
-            notes.append(f"{FILE} names no mean and std; ImageNet's assumed")
+            notes.append(f"preprocessing: {FILE} names no mean and std; ImageNet's assumed")
         mean = _three(config.get("image_mean"), IMAGENET_MEAN)
         std = _three(config.get("image_std"), IMAGENET_STD)
     if config.get("include_top"):  # EfficientNet's processor divides by std once more

@@ -25,6 +25,7 @@ from huggingface_hub.utils import logging as hub_logging
 from sslaudit.errors import EncoderError, EncoderNotFound, UnreadableFile
 from sslaudit.refs import is_path_like
 from sslaudit_hub.refusals import not_cached, refusal, unreachable
+from sslaudit_hub.spelling import advice
 
 ASK_SECONDS = constants.HF_HUB_ETAG_TIMEOUT if "HF_HUB_ETAG_TIMEOUT" in os.environ else 3
 """How long the hub may take to answer before the cache is used instead; the client's own variable wins."""
@@ -120,17 +121,22 @@ def open_repository(locator: str) -> Repository:
 
     Raises ``EncoderNotFound`` and ``EncoderError`` with a message for each way it cannot be had.
     """
-    if is_path_like(locator):
-        return _folder(locator)
-    name, _, revision = locator.partition("@")
+    name, at, revision = locator.partition("@")
     revision = revision or "main"
-    if not _NAME.fullmatch(name):
+    named = _NAME.fullmatch(name)
+    if is_path_like(locator) and not (at and named):  # a revision may hold slashes: refs/pr/1
+        return _folder(locator)
+    if not named:
         raise EncoderNotFound(f"'{locator}' names no repository; write hf:ORG/NAME, or hf:./FOLDER.")
+    if revision.startswith("/") or ".." in PurePosixPath(revision).parts:
+        raise EncoderNotFound(
+            f"'{revision}' in '{locator}' is no revision: a branch, tag, commit or refs/pr/N."
+        )
     try:
         return _from_hub(name, revision)
     except EncoderError as error:
-        if Path(name).is_dir():
-            raise type(error)(f"{error} There is a folder of that name: hf:./{name}.") from None
+        if here := next((folder for folder in (locator, name) if os.path.isdir(folder)), None):
+            raise type(error)(f"{error} There is a folder of that name: hf:./{here}.") from None
         raise
 
 
@@ -196,21 +202,21 @@ def quiet() -> Iterator[None]:
 
 
 def _folder(locator: str) -> Repository:
-    folder = Path(locator).expanduser()
-    if not folder.exists():
-        raise EncoderNotFound(f"there is no folder '{locator}'.")
-    if not folder.is_dir():
+    folder = os.path.expanduser(locator)
+    if os.path.isdir(folder):
+        return _on_disk(locator, Path(folder))
+    if os.path.exists(folder):
         raise EncoderNotFound(f"'{locator}' is a file; write file:{locator}.")
-    return _on_disk(locator, folder)
+    raise EncoderNotFound(f"there is no folder '{locator}'.{advice(locator)}")
 
 
 def _cached(name: str, revision: str, absent: str) -> Repository:
     """What the cache of the hub client holds for ``revision``: a branch, a tag or a commit."""
     cache = _cache(name)
     noted = cache / "refs" / PurePosixPath(revision)
-    commit = noted.read_text("ascii", "replace").strip() if noted.is_file() else revision
+    commit = noted.read_text("ascii", "replace").strip() if os.path.isfile(noted) else revision
     snapshot = cache / "snapshots" / commit
-    if not snapshot.is_dir() or ".." in PurePosixPath(commit).parts:
+    if not os.path.isdir(snapshot) or ".." in PurePosixPath(commit).parts:
         what = f"'{name}'" if revision == "main" else f"'{name}' at revision '{revision}'"
         raise not_cached(what, absent)
     return _on_disk(name, snapshot, revision=revision, commit=commit, absent=absent)

@@ -15,7 +15,12 @@ OPTIONS = (
         name="pool", type=str, default=None, help="how timm pools: avg, token, max (default: the model's own)"
     ),
     Option(
-        name="size", type=int, default=None, minimum=1, help="input size in pixels (default: the model's own)"
+        name="size",
+        type=int,
+        default=None,
+        minimum=1,
+        maximum=4096,
+        help="input size in pixels (default: the model's own)",
     ),
 )
 

@@ -132,10 +132,19 @@ def _preprocess(config: Mapping[str, Any], size: int | None) -> Preprocess:
 
 
 def assumed_preprocessing(config: Mapping[str, Any]) -> tuple[str, ...]:
-    """What a ``config.json`` leaves to timm's defaults, as one sentence."""
+    """What a ``config.json`` leaves to timm's defaults, in sentences that an override can settle."""
     record = config.get("pretrained_cfg", config)
-    silent = [key for key in ("input_size", "mean", "std", "interpolation", "crop_pct") if key not in record]
-    return (f"config.json names no {', '.join(silent)}; timm's defaults assumed",) if silent else ()
+    groups = (
+        ("preprocessing: ", ("mean", "std")),
+        ("input size: ", ("input_size",)),
+        ("", ("interpolation", "crop_pct")),
+    )
+    silent = ((begin, [key for key in keys if key not in record]) for begin, keys in groups)
+    return tuple(
+        f"{begin}config.json names no {', '.join(keys)}; timm's defaults assumed"
+        for begin, keys in silent
+        if keys
+    )
 
 
 def facts(model: nn.Module) -> dict[str, str]:

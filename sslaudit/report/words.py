@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from sslaudit.errors import RefError
 from sslaudit.refs import EncoderRef
-from sslaudit.report.card import EncoderRecord, MetricRecord, ReportCard
+from sslaudit.report.card import EncoderRecord, LoadRecord, MetricRecord, ReportCard
 
 _CAPITALS = {
     "finite": "NOT FINITE",
@@ -58,7 +58,8 @@ def headline(card: ReportCard) -> list[tuple[str, str]]:
     failed = {check.name: check for check in card.failed_checks}
     healthy = sum(check.status == "pass" for check in card.checks)
     if "load" in failed:
-        lines = [(brand(card.encoder), failed["load"].message)]
+        part = f"; from '{cut(load.branch, 40)}' of the file" if load.branch else ""
+        lines = [(brand(card.encoder), f"{failed['load'].message}{part}{_others(load)}")]
     else:
         lines = [("LOADED", _load_sentence(card))]
     lines.append(("HEALTHY" if not failed else "CHECKS", f"{healthy} of {len(card.checks)} checks"))
@@ -171,12 +172,15 @@ def _load_sentence(card: ReportCard) -> str:
         return f"fresh weights ({card.encoder.facts['weights']}): this is a control"
     if not load.expected:
         return "an encoder without weights"
-    sentence = f"all {load.expected} backbone tensors"
-    if load.prefix:
-        sentence += f", prefix '{load.prefix}' removed"
-    if load.ignored:
-        sentence += f"; left out: {_listed(load.ignored)}"
-    return sentence
+    branch = f" of '{cut(load.branch, 40)}'" if load.branch else ""
+    prefix = f", prefix '{load.prefix}' removed" if load.prefix else ""
+    left = f"; left out: {_listed(load.ignored)}" if load.ignored else ""
+    return f"all {load.expected} backbone tensors{branch}{prefix}{_others(load)}{left}"
+
+
+def _others(load: LoadRecord) -> str:
+    """The other complete backbones of the file, each with the option that takes it."""
+    return f"; also in the file: {_listed(load.others)}" if load.others else ""
 
 
 def _listed(names: Sequence[str]) -> str:

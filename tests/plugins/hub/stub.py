@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -102,6 +103,7 @@ def _route(hub: Hub, path: str, authorization: str | None) -> Answer:
         branches = [{"name": b, "ref": f"refs/heads/{b}", "targetCommit": repo.commit} for b in repo.branches]
         return _json({"branches": branches, "tags": [], "converts": []})
     kind, revision, *tail = rest
+    revision = unquote(revision)
     if revision not in (*repo.branches, repo.commit):
         return _error(404, "RevisionNotFound", f"Invalid rev id: {revision}")
     if api:

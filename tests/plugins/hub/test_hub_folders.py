@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from sslaudit.encoder import Encoder
+from sslaudit.encoder import Encoder, Override
 from sslaudit.errors import EncoderError, UsageError, WeightsMismatch
 from sslaudit.loading import load_encoder, load_untrained
 from tests.plugins.hub.conftest import timm_folder
@@ -299,8 +299,11 @@ def test_a_config_that_says_little_is_completed_aloud(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps(config))
     encoder = load_encoder(f"hf:{tmp_path}")
     assert encoder.preprocess.size == (64, 64)
-    said = "config.json names no mean, std, interpolation, crop_pct; timm's defaults assumed"
-    assert encoder.load.assumptions == (said,)
+    said = "config.json names no {}; timm's defaults assumed"
+    crop = said.format("interpolation, crop_pct")
+    assert encoder.load.assumptions == (f"preprocessing: {said.format('mean, std')}", crop)
+    given = Override(mean=(0.5,) * 3, std=(0.5,) * 3)
+    assert load_encoder(f"hf:{tmp_path}", override=given).load.assumptions == (crop,)
     config["pretrained_cfg"]["input_size"] = [1, 64, 64]  # type: ignore[index]
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(EncoderError, match="takes 1 channels"):

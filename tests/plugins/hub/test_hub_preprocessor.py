@@ -75,13 +75,18 @@ def test_what_is_not_said_or_cannot_be_done_is_an_assumption() -> None:
     found, notes = preprocessing({}, image_size=24)
     assert (found.size, found.mean, found.std) == ((24, 24), IMAGENET_MEAN, IMAGENET_STD)
     assert found.source == "assumed"
-    assert notes == ("no preprocessor_config.json: 24 x 24 pixels with ImageNet mean and std assumed",)
+    normalised = "preprocessing: no preprocessor_config.json; ImageNet mean and std assumed"
+    assert notes == (
+        "input size: no preprocessor_config.json; 24 x 24 pixels, the model's own, assumed",
+        normalised,
+    )
+    assert preprocessing({}, image_size=24, size=32)[1] == (normalised,), "a size that is given"
     _, silent = preprocessing({"do_resize": False}, image_size=24)
-    assert [note.partition(" ")[2] for note in silent] == [
-        "does not resize; the shorter side is resized here",
-        "names no mean and std; ImageNet's assumed",
-        "names no interpolation; bilinear assumed",
-    ]
+    assert silent == (
+        "preprocessor_config.json does not resize; the shorter side is resized here",
+        "preprocessing: preprocessor_config.json names no mean and std; ImageNet's assumed",
+        "preprocessor_config.json names no interpolation; bilinear assumed",
+    )
     _, stretched = preprocessing(
         {"size": {"height": 8, "width": 8}, "image_mean": MEAN, "image_std": STD, "resample": 2},
         image_size=24,
@@ -101,6 +106,10 @@ def test_what_is_not_said_or_cannot_be_done_is_an_assumption() -> None:
     [
         ({"do_flip_channel_order": True}, "swaps red and blue"),
         ({"image_mean": [0.5], "image_std": [0.5]}, "normalises 1 channels"),
+        (
+            {"image_mean": [123.7, 116.3, 103.5], "image_std": [58.4, 57.1, 57.4]},
+            "preprocessor_config.json cannot be meant as it is: .* divide by 255",
+        ),
     ],
 )
 def test_what_would_change_the_colours_is_refused(config: dict[str, Any], reason: str) -> None:
