@@ -1,4 +1,4 @@
-"""How a checkpoint loads, from Python: a file as MoCo v2 writes it, its branches, its projector, and a refusal.
+"""How a checkpoint loads, from Python: a file as MoCo v2 writes it, its branches, projector, and a refusal.
 
 python examples/load_a_checkpoint.py
 """
@@ -17,7 +17,8 @@ def moco(folder: Path) -> Path:
     state = {"module.queue": torch.randn(128, 64), "module.queue_ptr": torch.zeros(1)}
     for branch in ("encoder_q", "encoder_k"):
         network = torchvision.models.resnet18(weights=None)
-        network.fc = torch.nn.Sequential(torch.nn.Linear(512, 512), torch.nn.ReLU(), torch.nn.Linear(512, 128))
+        layers = torch.nn.Linear(512, 512), torch.nn.ReLU(), torch.nn.Linear(512, 128)
+        network.fc = torch.nn.Sequential(*layers)
         state |= {f"module.{branch}.{name}": tensor for name, tensor in network.state_dict().items()}
     torch.save({"epoch": 200, "arch": "resnet18", "state_dict": state}, folder / "checkpoint_0199.pth.tar")
     return folder / "checkpoint_0199.pth.tar"

@@ -74,13 +74,20 @@ class Preprocess:
 class Override:
     """What the user says about preprocessing: it wins over what the encoder brings. None says nothing."""
 
-    size: tuple[int, int] | None = None
-    mean: tuple[float, float, float] | None = None
-    std: tuple[float, float, float] | None = None
+    size: tuple[int, int] | int | None = None
+    """Height and width in pixels; one number for a square."""
+    mean: tuple[float, float, float] | float | None = None
+    """Of the three channels in units of 0 to 1; one number for all, as for ``std``."""
+    std: tuple[float, float, float] | float | None = None
     interpolation: Interpolation | None = None
     crop: float | None = None
 
     def __post_init__(self) -> None:
+        if isinstance(self.size, int):
+            object.__setattr__(self, "size", (self.size, self.size))
+        for name in ("mean", "std"):
+            if isinstance(value := getattr(self, name), int | float):
+                object.__setattr__(self, name, (value,) * 3)
         self.apply(Preprocess(size=(1, 1)))  # refuses now what no encoder could use
 
     def apply(self, preprocess: Preprocess) -> Preprocess:
@@ -128,7 +135,7 @@ class LoadAudit:
     def sentence(self) -> str:
         """``all 120 backbone tensors loaded``, or how many did not and the first that stayed fresh."""
         if not self.expected:
-            return "an encoder without weights"
+            return "a program with weights of its own" if self.file else "an encoder without weights"
         if self.complete:
             return f"all {self.expected} backbone tensors loaded"
         more = f" and {len(self.missing) - 3} more" if len(self.missing) > 3 else ""

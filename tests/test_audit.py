@@ -25,6 +25,7 @@ from sslaudit import (
     UsageError,
 )
 from sslaudit.audit import Line, Settings
+from sslaudit.checks import check_features
 from sslaudit.data import Dataset, subset
 from sslaudit.encoder import from_module
 from sslaudit.host import Plugin
@@ -344,3 +345,20 @@ def test_a_gpu_embeds_as_the_cpu_does(digits: Dataset) -> None:
         encoder = from_module(build_backbone("conv3", seed=0), preprocess=SMALL, device=device)
         features[device] = line.run(encoder, digits).metric("alignment").value
     assert features["cuda"] == pytest.approx(features["cpu"], rel=1e-3)
+
+
+def test_embeddings_of_zeros_fail_a_check() -> None:
+    """A ReLU that no image passes: the row has no direction, and every metric would refuse it one by one."""
+    rows = np.random.default_rng(0).normal(size=(6, 1, 4)).astype(np.float32)
+    rows[2] = 0
+
+    class Rows:
+        def identity(self) -> np.ndarray:
+            return rows[:, 0]
+
+        def chunks(self):
+            yield slice(0, 6), rows
+
+    last = check_features(Rows())[-1]
+    assert (last.name, last.status) == ("non-constant", "fail")
+    assert last.message.startswith("1 of 6 images")

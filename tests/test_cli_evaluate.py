@@ -260,3 +260,27 @@ def test_a_collapsed_encoder_is_called_so(run: Run, photos: Path, tmp_path: Path
     assert done.returncode == 1
     assert "COLLAPSED" in done.stdout
     assert "ACCURACY" not in done.stdout
+
+
+def test_one_that_cannot_be_had_does_not_cost_the_others(run: Run, tmp_path: Path) -> None:
+    torch.save(build_backbone("conv3", seed=0).state_dict(), tmp_path / "unknown.pt")
+    torch.save({"w": torch.ones(2)}, tmp_path / "other.pt")
+    model = tmp_path / "model.pt"
+    torch.save(build_backbone("resnet18-cifar", seed=0).state_dict(), model)
+    choices = (
+        "--data",
+        "digits",
+        "--max-images",
+        "40",
+        "--views",
+        "1",
+        "--metrics",
+        "knn",
+        "--format",
+        "json",
+    )
+    done = run("evaluate", "unknown.pt", "model.pt", "other.pt", *choices)
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["encoder"]["ref"] == "model.pt"
+    assert done.stderr.count("error: the weights of") == 2
+    assert len(list((tmp_path / "reports").rglob("card.json"))) == 1

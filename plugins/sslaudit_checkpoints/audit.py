@@ -74,7 +74,8 @@ def _left(found: Found) -> Iterator[str]:
         if name.startswith((fit.prefix, *rivals)):
             continue
         if one.branch != fit.branch and one.branch:
-            yield f"{one.branch}.{unwrapped(one.name).split('.')[0]}"
+            part = unwrapped(one.name).split(".")[0]
+            yield one.branch if part.isdigit() else f"{one.branch}.{part}"
         else:
             yield _part(unwrapped(one.name), inside)
 

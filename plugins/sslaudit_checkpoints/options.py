@@ -10,6 +10,7 @@ from sslaudit.specs import read_options
 from sslaudit_checkpoints import METHODS, OPTIONS
 from sslaudit_checkpoints.architectures.base import Hints
 
+_LARGEST = 4096
 _SIZE = re.compile(r"(?P<height>[1-9]\d{0,4})(?:x(?P<width>[1-9]\d{0,4}))?")
 
 
@@ -69,4 +70,7 @@ def _size(ref: EncoderRef, text: object) -> tuple[int, int] | None:
     match = _SIZE.fullmatch(str(text))
     if match is None:
         raise UsageError(f"'{ref}': option size={text} is neither N nor HEIGHTxWIDTH in pixels.")
-    return int(match["height"]), int(match["width"] or match["height"])
+    size = int(match["height"]), int(match["width"] or match["height"])
+    if max(size) > _LARGEST:
+        raise UsageError(f"'{ref}': option size={text} is above {_LARGEST} pixels.")
+    return size

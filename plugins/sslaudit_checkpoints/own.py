@@ -36,8 +36,8 @@ def fit(ref: EncoderRef, content: Mapping[str, Any]) -> tuple[Fit, dict[str, str
         raise refusal.mismatch(ref.locator, f"{header.backbone}, which the header names", found)
     return Fit(
         prefix="backbone.",
-        origin="backbone.",
-        branch="backbone",
+        origin="",
+        branch="",
         reading=Reading(architecture=architecture, state=backbone),
         skeleton=skeleton,
         match=found,

@@ -53,6 +53,7 @@ def load(
         model, tensors, ignored, more = vision.load_weights(
             plan, folder, name, safetensors="safetensors" in files[0], pool=options["pool"], trust=trust
         )
+        opened.verify()
         refuse_non_finite(name, model)
         audit = LoadAudit(
             matched=tensors,

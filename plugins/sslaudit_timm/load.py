@@ -189,6 +189,8 @@ def _loaded(
     opened = read(str(weights)) if weights else None
     stored = (opened.content or {}) if opened else {}
     model, loading = build(name, label, architecture, pretrained=True, weights=weights, **options)
+    if opened:
+        opened.verify()
     if not loading.expected:  # a reader of timm's own, for weights of other frameworks
         note = "timm's own reader of foreign weights copied them; names were not compared"
         return model, replace(_fresh(model), assumptions=(note,))
@@ -229,6 +231,8 @@ def _encoder(
     device: str,
 ) -> Encoder:
     preprocess = preprocessing(model, size=options["size"])
+    if ref.scheme == "hf":
+        preprocess = replace(preprocess, source="config.json")
     model = model.to(device)
     return Encoder(
         ref=str(ref),

@@ -78,6 +78,9 @@ def check_features(features: Features) -> list[Check]:
     scale = np.linalg.norm(h, axis=1).max()
     if spread <= 1e-6 * max(scale, np.finfo(np.float64).tiny):
         return [finite, Check(name="non-constant", status="fail", message="all images have one embedding")]
+    if zeros := int((np.linalg.norm(h, axis=1) == 0).sum()):
+        message = f"{zeros:,} of {len(h):,} images have an embedding of zeros, which has no direction"
+        return [finite, Check(name="non-constant", status="fail", message=message)]
     alive = Check(name="non-constant", status="pass", message="embeddings differ between images")
     if len(h) < 3:
         return [finite, alive]

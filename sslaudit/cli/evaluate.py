@@ -24,7 +24,7 @@ from sslaudit.cli.options import (
 )
 from sslaudit.cli.output import folders, prepared, refuse_other_cards
 from sslaudit.cli.sources import announce
-from sslaudit.errors import UsageError
+from sslaudit.errors import EncoderError, UsageError
 from sslaudit.refs import DataRef, EncoderRef
 
 if TYPE_CHECKING:
@@ -146,13 +146,13 @@ def evaluate(
             override=override,
         )
         try:
-            cards = _run(found, settings, parsed, data, places, html)
+            done, code = _run(found, settings, parsed, data, places, html)
         except KeyboardInterrupt:
             if not no_cache:
                 complain("features so far are kept: the same command goes on where it stopped.")
             raise
-    _show(cards, places, format_, html)
-    return int(any(card.failed_checks or card.problems for card in cards))
+    _show(done, format_, html)
+    return max(code, int(any(card.failed_checks or card.problems for card, _ in done)))
 
 
 def _run(
@@ -162,27 +162,34 @@ def _run(
     data: str,
     places: list[Path],
     html: bool,
-) -> list["ReportCard"]:
-    """A card for each reference, written as soon as it is there."""
+) -> tuple[list[tuple["ReportCard", Path]], int]:
+    """A card for each reference, written as soon as it is there, and the exit code of those without."""
     from sslaudit.audit import Line
     from sslaudit.report.card import write_card
     from sslaudit.report.html import write_page
     from sslaudit.report.progress import Meter
 
-    cards = []
+    done: list[tuple[ReportCard, Path]] = []
+    failures: list[EncoderError] = []
     with Meter() as meter:
         line = Line(found, settings, on_progress=meter.update, on_message=meter.say)
         dataset = None
         for ref, folder in zip(refs, places, strict=True):
-            encoder = line.load(ref)
+            try:
+                encoder = line.load(ref)
+            except EncoderError as error:  # the others are still worth their cards
+                failures.append(error)
+                continue
             dataset = dataset or line.open(data)
             meter.start(str(ref))
             card = line.run(encoder, dataset)
             write_card(card, folder)
             if html:
                 write_page(card, folder / "card.html")
-            cards.append(card)
-    return cards
+            done.append((card, folder))
+    for failure in failures:
+        complain(f"error: {failure}")
+    return done, max((failure.exit_code for failure in failures), default=0)
 
 
 def _audit_only(refs: list[EncoderRef], override: "Override", found: "Registry") -> int:
@@ -208,17 +215,19 @@ def _number(option: str, text: str) -> int | None:
     return int(text)
 
 
-def _show(cards: list["ReportCard"], places: list[Path], format_: Format, html: bool) -> None:
+def _show(done: list[tuple["ReportCard", Path]], format_: Format, html: bool) -> None:
+    if not done:
+        return
     if format_ is Format.json:
         from sslaudit.report.card import to_json
 
-        texts = [to_json(card).rstrip("\n") for card in cards]
+        texts = [to_json(card).rstrip("\n") for card, _ in done]
         typer.echo(texts[0] if len(texts) == 1 else "[" + ",\n".join(texts) + "]")
         return
     from sslaudit.report.terminal import console, render
 
     out = console()
-    for card, folder in zip(cards, places, strict=True):
-        out.print(render(card, next_step=f"card: {folder / ('card.html' if html else 'card.json')}"))
-        if card is not cards[-1]:
+    for place, (card, folder) in enumerate(done):
+        if place:
             out.print()
+        out.print(render(card, next_step=f"card: {folder / ('card.html' if html else 'card.json')}"))

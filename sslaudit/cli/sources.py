@@ -13,7 +13,8 @@ def announce(refs: Sequence[EncoderRef], registry: Registry) -> None:
     Raises an ``SslauditError`` that lists every encoder that cannot be had.
     """
     sources = resolve_all(refs, registry)
-    if len(refs) > 1 and any(registry.encoder_scheme(ref).resolve for ref in refs):
+    remote = any(source.revision or source.to_fetch or source.gated for source in sources)
+    if len(refs) > 1 and remote:
         from sslaudit.report.sources import source_table
         from sslaudit.report.terminal import console
 

@@ -171,7 +171,7 @@ def _load_sentence(card: ReportCard) -> str:
     if "weights" in card.encoder.facts:
         return f"fresh weights ({card.encoder.facts['weights']}): this is a control"
     if not load.expected:
-        return "an encoder without weights"
+        return "a program with weights of its own" if load.file else "an encoder without weights"
     branch = f" of '{cut(load.branch, 40)}'" if load.branch else ""
     prefix = f", prefix '{load.prefix}' removed" if load.prefix else ""
     left = f"; left out: {_listed(load.ignored)}" if load.ignored else ""

@@ -266,7 +266,7 @@ def test_a_timm_folder_gives_timms_features_and_preprocessing(timm_repo: Path) -
     assert encoder.load.ignored == ("fc (2 tensors)",)
     assert encoder.load.matched == encoder.load.expected == 120
     assert (encoder.preprocess.mean, encoder.preprocess.std) == ((0.4, 0.5, 0.6), (0.2, 0.2, 0.2))
-    assert encoder.preprocess.source == "timm"
+    assert encoder.preprocess.source == "config.json"
     assert encoder.facts["source"] == "local folder"
     through_timm = load_encoder(f"timm:local-dir:{timm_repo}")
     assert through_timm.digest == encoder.digest
