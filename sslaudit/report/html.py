@@ -54,6 +54,7 @@ def _render(template: str, card: ReportCard) -> str:
             headline=words.headline(card),
             groups=[group for group in groups if group[2]],
             skipped=words.skipped(card),
+            input="; ".join(words.preprocessing(card.encoder.preprocess)),
         )
     )
     return text.encode("utf-8", "backslashreplace").decode()

@@ -124,11 +124,9 @@ def _encoder(found: Inspection) -> Iterator[tuple[str, str]]:
 
 
 def _input(found: Inspection) -> Iterator[tuple[str, str]]:
-    preprocess = found.encoder.preprocess
-    height, width = preprocess.size
-    mean, std = (", ".join(f"{v:.3g}" for v in channel) for channel in (preprocess.mean, preprocess.std))
-    yield "input", f"{height} x {width}, {preprocess.interpolation}, centre crop {preprocess.crop:g}"
-    yield "normalised", f"mean {mean}; std {std}"
-    yield "from", preprocess.source
+    geometry, normalisation, source = words.preprocessing(found.encoder.preprocess)
+    yield "input", geometry
+    yield "normalised", normalisation
+    yield "from", source
     for assumption in found.encoder.load.assumptions:
         yield "ASSUMED", assumption

@@ -40,8 +40,8 @@ def render(card: ReportCard, *, next_step: str = "") -> RenderableType:
     notes = [("not computed", f"{term}: {reason}") for term, reason in words.not_computed(card)]
     notes += [("skipped", line) for line in words.skipped(card)]
     notes += [("problem", line) for line in card.problems]
-    if notes:
-        blocks += [Text(), listing(notes)]
+    notes += [("input", "; ".join(words.preprocessing(card.encoder.preprocess)))]
+    blocks += [Text(), listing(notes)]
     if next_step:
         blocks += [Text(), Text(next_step, style="dim")]
     return Group(*blocks)

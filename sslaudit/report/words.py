@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from sslaudit.errors import RefError
 from sslaudit.refs import EncoderRef
-from sslaudit.report.card import EncoderRecord, LoadRecord, MetricRecord, ReportCard
+from sslaudit.report.card import EncoderRecord, LoadRecord, MetricRecord, PreprocessRecord, ReportCard
 
 _CAPITALS = {
     "finite": "NOT FINITE",
@@ -116,6 +116,17 @@ def skipped(card: ReportCard) -> list[str]:
         f"{s.count:,}: {s.reason}" + (f" ({', '.join(s.examples[:2])})" if s.examples else "")
         for s in card.data.skipped
     ]
+
+
+def preprocessing(record: PreprocessRecord) -> tuple[str, str, str]:
+    """How images became inputs: geometry, normalisation, and who says so."""
+    height, width = record.size
+    mean, std = (", ".join(f"{v:.3g}" for v in channel) for channel in (record.mean, record.std))
+    return (
+        f"{height} x {width}, {record.interpolation}, centre crop {record.crop:g}",
+        f"mean {mean}; std {std}",
+        record.source,
+    )
 
 
 def number(value: float) -> str:
