@@ -5,11 +5,11 @@ from collections.abc import Iterator
 import torch
 
 from sslaudit.encoder import LoadAudit
-from sslaudit_checkpoints.formats.opened import Opened
 from sslaudit_checkpoints.options import Options
 from sslaudit_checkpoints.projector import Projector
 from sslaudit_checkpoints.search import Found
 from sslaudit_checkpoints.tensors import WRAPPERS, counted, unwrapped
+from sslaudit_formats.opened import Opened
 
 
 def audit(found: Found, opened: Opened) -> LoadAudit:
@@ -18,7 +18,7 @@ def audit(found: Found, opened: Opened) -> LoadAudit:
     return LoadAudit(
         matched=len(fit.match.matched),
         expected=fit.match.expected,
-        file=f"{opened.format}, {megabytes(opened.size)}",
+        file=opened.title,
         branch=fit.branch,
         others=found.others,
         prefix=fit.origin.removeprefix(fit.branch).lstrip("."),
@@ -39,14 +39,6 @@ def facts_of(found: Found, options: Options, head: Projector | None) -> dict[str
     if head is not None:
         facts["projector"] = f"{head.path}; {head.assumption} assumed"
     return {name: value for name, value in facts.items() if value}
-
-
-def megabytes(size: int) -> str:
-    """``44.7 MB``, ``1.2 GB``, ``11 kB``: powers of ten, as file managers show them."""
-    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if size >= scale:
-            return f"{size / scale:.1f} {unit}"
-    return f"{size} bytes"
 
 
 def _wrappers(found: Found) -> Iterator[str]:

@@ -12,10 +12,9 @@ from torch import Tensor, nn
 from sslaudit.encoder import Encoder, LoadAudit, Preprocess, count_parameters, embedding_dim
 from sslaudit.errors import EncoderError, UsageError
 from sslaudit.refs import EncoderRef
-from sslaudit_checkpoints.audit import megabytes
-from sslaudit_checkpoints.formats import onnx, torchscript
-from sslaudit_checkpoints.formats.opened import Opened
 from sslaudit_checkpoints.options import Options
+from sslaudit_formats import onnx, torchscript
+from sslaudit_formats.opened import Opened
 
 _CLASSES = (1000, 1001, 21841, 21843, 11821)
 """Numbers of classes in ImageNet's editions."""
@@ -56,7 +55,7 @@ def load(ref: EncoderRef, opened: Opened, options: Options, device: str) -> Enco
         load=LoadAudit(
             matched=tensors,
             expected=tensors,
-            file=f"{opened.format}, {megabytes(opened.size)}",
+            file=opened.title,
             assumptions=(
                 *getattr(module, "notes", ()),
                 *opened.notes,

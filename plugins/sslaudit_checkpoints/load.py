@@ -10,13 +10,13 @@ from sslaudit.errors import EncoderError
 from sslaudit.refs import EncoderRef
 from sslaudit_checkpoints import graphs, projector
 from sslaudit_checkpoints.audit import audit, facts_of
-from sslaudit_checkpoints.formats.mapped import MappedFile
-from sslaudit_checkpoints.formats.opened import Opened
-from sslaudit_checkpoints.formats.read import read
 from sslaudit_checkpoints.materialise import as_float, fresh, network, refuse_impossible
 from sslaudit_checkpoints.options import Options
 from sslaudit_checkpoints.preprocessing import preprocess_of
 from sslaudit_checkpoints.search import Found, search
+from sslaudit_formats.mapped import MappedFile
+from sslaudit_formats.opened import Opened
+from sslaudit_formats.read import read
 
 
 def load(ref: EncoderRef, device: str) -> Encoder:

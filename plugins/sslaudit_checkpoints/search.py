@@ -11,12 +11,12 @@ from sslaudit_checkpoints import own, refusal
 from sslaudit_checkpoints.architectures import DIALECTS, stated
 from sslaudit_checkpoints.architectures.base import Hints, Unfit
 from sslaudit_checkpoints.fits import Fit, by_key, by_prefix, choose, find, fullest, option_of
-from sslaudit_checkpoints.formats.opened import Opened
 from sslaudit_checkpoints.match import match
 from sslaudit_checkpoints.options import Options
 from sslaudit_checkpoints.project import Project
 from sslaudit_checkpoints.projects import recognise
 from sslaudit_checkpoints.tensors import Stored, branches, flatten, keys
+from sslaudit_formats.opened import Opened
 
 _HELPER = re.compile(r"loss|perceptual|lpips|critic|discriminator", re.IGNORECASE)
 _LARGE = 10

@@ -41,9 +41,9 @@ def _load(ref: EncoderRef, device: str, seed: int | None) -> "Encoder":
     repository.keep_card()
     match format_of(config):
         case "timm":
-            from sslaudit_timm.load import from_repository
-
-            return from_repository(ref, repository, options, device, seed=seed)
+            kind = "hf-hub" if repository.revision else "local-dir"
+            timm = EncoderRef("timm", f"{kind}:{ref.locator}", _given(options, "pool", "size"))
+            return _through(timm, ref, device, seed)
         case "transformers":
             from sslaudit_hub import transformers_format
 
@@ -56,14 +56,23 @@ def _plain(
     ref: EncoderRef, repository: Repository, options: Mapping[str, Any], device: str, seed: int | None
 ) -> "Encoder":
     """A checkpoint file without a config that says what it is: read as such a file is anywhere."""
-    from sslaudit_checkpoints import load as checkpoints
-
     if options["pool"] is not None:
         raise EncoderError(f"'{repository.name}' holds a checkpoint without config; pool= does not apply.")
     (file,) = weights_of(repository)
-    size = (("size", str(options["size"])),) if options["size"] else ()
-    path = repository.fetch(file)
-    local = EncoderRef("file", str(path), size)
-    encoder = checkpoints.load(local, device) if seed is None else checkpoints.untrained(local, seed, device)
+    local = EncoderRef("file", str(repository.fetch(file)), _given(options, "size"))
+    encoder = _through(local, ref, device, seed)
     facts = {**encoder.facts, **repository.facts(), "format": f"checkpoint ({file})"}
-    return replace(encoder, ref=str(ref), facts=facts if seed is None else encoder.facts)
+    return replace(encoder, facts=facts if seed is None else encoder.facts)
+
+
+def _through(other: EncoderRef, ref: EncoderRef, device: str, seed: int | None) -> "Encoder":
+    """What the plugin of another scheme makes of it, under the name that the user wrote."""
+    from sslaudit.loading import load_encoder, load_untrained
+
+    if seed is None:
+        return replace(load_encoder(other, device=device, mapped=True), ref=str(ref))
+    return replace(load_untrained(other, seed=seed, device=device), ref=str(ref))
+
+
+def _given(options: Mapping[str, Any], *names: str) -> tuple[tuple[str, str], ...]:
+    return tuple((name, str(options[name])) for name in names if options[name] is not None)

@@ -9,9 +9,8 @@ import torch
 from sslaudit.encoder import Encoder, LoadAudit, Preprocess, count_parameters, embedding_dim, module_digest
 from sslaudit.errors import EncoderError
 from sslaudit.refs import EncoderRef
-from sslaudit_checkpoints.audit import megabytes
-from sslaudit_checkpoints.formats.read import read
-from sslaudit_hub import preprocessor, vision
+from sslaudit_formats.read import read
+from sslaudit_hub import preprocessor, timm_preprocessing, vision
 from sslaudit_hub.layout import shipped_code, weights_of
 from sslaudit_hub.repository import Repository
 from sslaudit_hub.strict import refuse_non_finite
@@ -60,7 +59,7 @@ def load(
             expected=tensors,
             ignored=ignored,
             assumptions=(*more, *notes, *repository.stale()),
-            file=f"{opened.format}, {megabytes(opened.size)}",
+            file=opened.title,
         )
     embed = vision.Pooled(model, plan.config, plan.image_size).eval().to(device)
     embed.pool = vision.choose_pool(embed, _probe(embed, preprocess, device, name), options["pool"], name)
@@ -92,9 +91,7 @@ def _preprocessing(
     found = repository.json(preprocessor.FILE) or (nested if isinstance(nested, dict) else {})
     record = found.get("pretrained_cfg") or config.get("pretrained_cfg")
     if record and config["model_type"] == "timm_wrapper":
-        from sslaudit_timm.model import assumed_preprocessing, recorded_preprocessing
-
-        return recorded_preprocessing(record, size=size), assumed_preprocessing(config)
+        return timm_preprocessing.recorded(record, size=size), timm_preprocessing.assumed(config)
     return preprocessor.preprocessing(found, image_size=image_size, size=size)
 
 

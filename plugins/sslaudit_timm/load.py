@@ -16,15 +16,14 @@ from sslaudit.encoder import Encoder, LoadAudit, count_parameters, embedding_dim
 from sslaudit.errors import EncoderError, SslauditError
 from sslaudit.refs import EncoderRef
 from sslaudit.specs import Source, read_options
-from sslaudit_checkpoints.audit import megabytes
-from sslaudit_checkpoints.formats.read import read
+from sslaudit_formats.read import read
+from sslaudit_hub import timm_preprocessing
 from sslaudit_hub.layout import format_of, weights_of
 from sslaudit_hub.repository import Repository, open_repository
 from sslaudit_hub.resolve import source
 from sslaudit_hub.strict import grouped, ignored_or_refused, refuse_non_finite
 from sslaudit_timm import OPTIONS
 from sslaudit_timm.model import (
-    assumed_preprocessing,
     build,
     check_channels,
     check_name,
@@ -33,12 +32,14 @@ from sslaudit_timm.model import (
     preprocessing,
 )
 
+_FOLDER = "local-dir:"
+
 
 def load(ref: EncoderRef, device: str) -> Encoder:
     """The pretrained model of ``timm:NAME``. Raises ``EncoderError`` kinds when it did not load whole."""
     options = _options(ref)
     if locator := _hub_locator(ref.locator):
-        return from_repository(ref, open_repository(locator), options, device)
+        return _from_repository(ref, open_repository(locator), options, device)
     check_name(ref.locator)
     base = ref.locator.split(".")[0]
     repository = _home(ref.locator)
@@ -56,7 +57,7 @@ def untrained(ref: EncoderRef, seed: int, device: str) -> Encoder:
     """The same architecture with fresh weights drawn from ``seed``; no weights are fetched."""
     options = _options(ref)
     if locator := _hub_locator(ref.locator):
-        return from_repository(ref, open_repository(locator), options, device, seed=seed)
+        return _from_repository(ref, open_repository(locator), options, device, seed=seed)
     check_name(ref.locator)
     base = ref.locator.split(".")[0]
     with torch.random.fork_rng(devices=[]):
@@ -77,7 +78,7 @@ def resolve(ref: EncoderRef) -> Source:
     return source(found, _files(ref.locator, found))
 
 
-def from_repository(
+def _from_repository(
     ref: EncoderRef,
     repository: Repository,
     options: Mapping[str, Any],
@@ -98,7 +99,7 @@ def from_repository(
     check_name(architecture)
     given: dict[str, Any] = {"pool": options["pool"], "size": options["size"]}
     name = f"local-dir:{repository.fetch('config.json').parent}"
-    assumed = assumed_preprocessing(config)
+    assumed = timm_preprocessing.assumed(config)
     if seed is not None:
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
@@ -117,13 +118,14 @@ def _options(ref: EncoderRef) -> dict[str, Any]:
 
 def _hub_locator(name: str) -> str:
     """``ORG/NAME@REV`` of ``hf-hub:ORG/NAME@REV``, the folder of ``local-dir:FOLDER``; empty otherwise."""
+    if name.startswith(_FOLDER):  # whatever the folder is called, it is no address to take apart
+        place = name.removeprefix(_FOLDER)
+        return place if os.path.isabs(place) or place.startswith("~") else os.path.join(".", place)
     try:
         kind, place = parse_model_name(name)
     except ValueError as error:
         raise EncoderError(f"timm:{name}: {' '.join(str(error).split())}") from None
-    if kind == "local-dir" and not os.path.isabs(place):
-        place = os.path.join(".", place)
-    return str(place) if kind in ("hf-hub", "local-dir") else ""
+    return str(place) if kind == "hf-hub" else ""
 
 
 def _record(name: str) -> Any:
@@ -208,7 +210,7 @@ def _loaded(
     layers = tuple(f"{layer}." for layer in classifier_of(model))
     removed = grouped(key for key in stored if key.startswith(layers) and key not in loading.given)
     tensors = len(loading.expected)
-    file = f"{opened.format}, {megabytes(opened.size)}" if opened else ""
+    file = opened.title if opened else ""
     return model, LoadAudit(matched=tensors, expected=tensors, ignored=(*removed, *ignored), file=file)
 
 
@@ -231,12 +233,13 @@ def _encoder(
     device: str,
 ) -> Encoder:
     preprocess = preprocessing(model, size=options["size"])
-    if ref.scheme == "hf":
+    in_repository = bool(_hub_locator(ref.locator))
+    if in_repository:
         preprocess = replace(preprocess, source="config.json")
     model = model.to(device)
     return Encoder(
         ref=str(ref),
-        name=architecture if ref.scheme == "hf" else ref.locator,
+        name=architecture if in_repository else ref.locator,
         embed=model,
         dim=embedding_dim(model, preprocess, device),
         preprocess=preprocess,

@@ -9,12 +9,13 @@ from typing import Any
 
 import timm
 import torch
-from timm.data import resolve_data_config, resolve_model_data_config
+from timm.data import resolve_model_data_config
 from timm.models import parse_model_name
 from torch import nn
 
 from sslaudit.encoder import Preprocess
 from sslaudit.errors import EncoderError, EncoderNotFound
+from sslaudit_hub.timm_preprocessing import from_config
 
 _COUNTER = "num_batches_tracked"
 
@@ -111,40 +112,7 @@ def preprocessing(model: nn.Module, *, size: int | None = None) -> Preprocess:
 
     An input size of one's own keeps the crop share of the model's record.
     """
-    return _preprocess(resolve_model_data_config(model), size)
-
-
-def recorded_preprocessing(record: Mapping[str, Any], *, size: int | None = None) -> Preprocess:
-    """The same from the ``pretrained_cfg`` of a ``config.json`` alone."""
-    return _preprocess(resolve_data_config(pretrained_cfg=dict(record)), size)
-
-
-def _preprocess(config: Mapping[str, Any], size: int | None) -> Preprocess:
-    _, height, width = config["input_size"]
-    return Preprocess(
-        size=(size, size) if size else (height, width),
-        mean=tuple(config["mean"]),
-        std=tuple(config["std"]),
-        interpolation=config["interpolation"],
-        crop=float(config["crop_pct"]),
-        source="timm",
-    )
-
-
-def assumed_preprocessing(config: Mapping[str, Any]) -> tuple[str, ...]:
-    """What a ``config.json`` leaves to timm's defaults, in sentences that an override can settle."""
-    record = config.get("pretrained_cfg", config)
-    groups = (
-        ("preprocessing: ", ("mean", "std")),
-        ("input size: ", ("input_size",)),
-        ("", ("interpolation", "crop_pct")),
-    )
-    silent = ((begin, [key for key in keys if key not in record]) for begin, keys in groups)
-    return tuple(
-        f"{begin}config.json names no {', '.join(keys)}; timm's defaults assumed"
-        for begin, keys in silent
-        if keys
-    )
+    return from_config(resolve_model_data_config(model), size)
 
 
 def facts(model: nn.Module) -> dict[str, str]:

@@ -21,8 +21,8 @@ import torch
 from torchvision import transforms
 
 from sslaudit.errors import UnsafeFile
-from sslaudit_checkpoints.formats.opened import Inert, Opened
-from sslaudit_checkpoints.formats.read import read
+from sslaudit_formats.opened import Inert, Opened
+from sslaudit_formats.read import read
 
 WEIGHTS = {"conv1.weight": torch.arange(6.0).reshape(2, 3)}
 

@@ -14,8 +14,8 @@ import torch
 from torch import nn
 
 from sslaudit.errors import EncoderError, UnreadableFile
-from sslaudit_checkpoints.formats import checksums, torchscript
-from sslaudit_checkpoints.formats.read import read
+from sslaudit_formats import checksums, torchscript
+from sslaudit_formats.read import read
 
 STATE = {"a": torch.arange(8192.0) + 1, "b": torch.arange(4096.0) + 1}
 

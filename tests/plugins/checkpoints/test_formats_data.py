@@ -20,8 +20,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from sslaudit.errors import UnreadableFile, UnsafeFile
-from sslaudit_checkpoints.formats.opened import Inert, Opened
-from sslaudit_checkpoints.formats.read import read
+from sslaudit_formats.opened import Inert, Opened
+from sslaudit_formats.read import read
 
 
 def reopened(tmp_path: Path, content: Any, *, zipped: bool = True) -> Opened:
@@ -108,7 +108,7 @@ def test_a_configuration_is_read_without_its_library(tmp_path: Path) -> None:
     torch.save({"w": torch.ones(1), "cfg": OmegaConf.create({"arch": "resnet18"})}, path)
     code = (
         "import sys; sys.modules['omegaconf'] = None\n"
-        "from sslaudit_checkpoints.formats.read import read\n"
+        "from sslaudit_formats.read import read\n"
         f"print(read({str(path)!r}).content['cfg'])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -14,9 +14,9 @@ from safetensors.torch import save
 from torch import nn
 
 from sslaudit.errors import EncoderError
-from sslaudit_checkpoints.formats import onnx as graphs
-from sslaudit_checkpoints.formats import torchscript
-from sslaudit_checkpoints.formats.read import read
+from sslaudit_formats import onnx as graphs
+from sslaudit_formats import torchscript
+from sslaudit_formats.read import read
 
 STATE = {"state_dict": {"w": torch.arange(12.0).view(3, 4), "b": torch.ones(3)}, "epoch": 3, "lr": [0.1]}
 

@@ -14,10 +14,10 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from sslaudit.errors import EncoderError, UnreadableFile
-from sslaudit_checkpoints.formats import onnx as graphs
-from sslaudit_checkpoints.formats import torchscript
-from sslaudit_checkpoints.formats.opened import Opened
-from sslaudit_checkpoints.formats.read import read
+from sslaudit_formats import onnx as graphs
+from sslaudit_formats import torchscript
+from sslaudit_formats.opened import Opened
+from sslaudit_formats.read import read
 
 
 class Encoder(nn.Module):

@@ -21,7 +21,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from sslaudit.errors import EncoderError, EncoderNotFound, UnreadableFile
-from sslaudit_checkpoints.formats.read import read
+from sslaudit_formats.read import read
 
 STATE = {"w": torch.arange(4096.0)}
 

@@ -19,8 +19,8 @@ import torch
 from torch import nn
 
 from sslaudit.errors import EncoderError, UnreadableFile, UnsafeFile
-from sslaudit_checkpoints.formats.opened import Inert
-from sslaudit_checkpoints.formats.read import read
+from sslaudit_formats.opened import Inert
+from sslaudit_formats.read import read
 
 WEIGHTS = {"conv1.weight": torch.arange(6.0).reshape(2, 3)}
 

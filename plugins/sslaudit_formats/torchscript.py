@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from sslaudit.errors import EncoderError, UnreadableFile
-from sslaudit_checkpoints.formats.features import vectors
-from sslaudit_checkpoints.formats.opened import Opened
+from sslaudit_formats.features import vectors
+from sslaudit_formats.opened import Opened
 
 _TRAINING = {
     "aten::dropout": 2,

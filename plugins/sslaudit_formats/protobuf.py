@@ -6,7 +6,7 @@ Source: protobuf.dev, encoding; onnx/onnx.proto, message ModelProto (graph is fi
 from pathlib import Path
 from typing import BinaryIO
 
-from sslaudit_checkpoints.formats.opened import Unread
+from sslaudit_formats.opened import Unread
 
 _GRAPH = 7
 _VARINT, _BYTES = 0, 2

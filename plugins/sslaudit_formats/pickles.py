@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from torch._utils import _sparse_tensors_to_validate
 
-from sslaudit_checkpoints.formats.archives import stored_plainly
-from sslaudit_checkpoints.formats.globals import names_in, shown
-from sslaudit_checkpoints.formats.opened import Inert, Refused, Unread
-from sslaudit_checkpoints.formats.parts import has_weights, networks
-from sslaudit_checkpoints.formats.plain import Plain
-from sslaudit_checkpoints.formats.standins import Called, is_data, stand_in
+from sslaudit_formats.archives import stored_plainly
+from sslaudit_formats.globals import names_in, shown
+from sslaudit_formats.opened import Inert, Refused, Unread
+from sslaudit_formats.parts import has_weights, networks
+from sslaudit_formats.plain import Plain
+from sslaudit_formats.standins import Called, is_data, stand_in
 
 _NAMES = 2000
 """A pickle of more classes is no checkpoint."""

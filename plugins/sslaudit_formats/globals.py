@@ -13,7 +13,7 @@ from typing import IO, Any
 
 from torch._utils import IMPORT_MAPPING, NAME_MAPPING
 
-from sslaudit_checkpoints.formats.opened import Unread
+from sslaudit_formats.opened import Unread
 
 _PICKLES_BEFORE_TENSORS = 4
 """Magic number, protocol, system, content: torch/serialization.py, _legacy_save."""

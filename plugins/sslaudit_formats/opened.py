@@ -32,6 +32,11 @@ class Opened:
     Raises ``UnreadableFile`` naming the first record that is damaged.
     """
 
+    @property
+    def title(self) -> str:
+        """``PyTorch checkpoint, 44.7 MB``."""
+        return f"{self.format}, {_megabytes(self.size)}"
+
 
 @dataclass(eq=False, slots=True)
 class Inert:
@@ -48,3 +53,11 @@ class Unread(Exception):
 
 class Refused(Exception):
     """Only running code could open the file; the message follows the file's name."""
+
+
+def _megabytes(size: int) -> str:
+    """``44.7 MB``, ``1.2 GB``, ``11 kB``: powers of ten, as file managers show them."""
+    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size >= scale:
+            return f"{size / scale:.1f} {unit}"
+    return f"{size} bytes"

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from sslaudit.errors import EncoderError, UnreadableFile
-from sslaudit_checkpoints.formats.features import vectors
-from sslaudit_checkpoints.formats.opened import Opened
+from sslaudit_formats.features import vectors
+from sslaudit_formats.opened import Opened
 
 _TYPES: dict[str, type[np.floating[Any]]] = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 _OTHER_TYPE = re.compile(r"tensor\((float16|double|bfloat16)\)")

@@ -6,7 +6,7 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from sslaudit_checkpoints.formats.opened import Unread
+from sslaudit_formats.opened import Unread
 
 
 def load(path: Path) -> dict[str, Tensor]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
-from sslaudit_checkpoints.formats.opened import Inert, Unread
+from sslaudit_formats.opened import Inert, Unread
 
 _BESIDE_WEIGHTS = ("optim", "sched", "scaler", "rng", "callbacks", "loops")
 

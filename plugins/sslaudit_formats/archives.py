@@ -16,7 +16,7 @@ import zipfile
 from pathlib import Path
 from typing import Literal
 
-from sslaudit_checkpoints.formats.opened import Unread
+from sslaudit_formats.opened import Unread
 
 
 def archive_kind(path: Path) -> Literal["zip", "torchscript"]:

@@ -26,11 +26,11 @@ from pathlib import Path
 from shlex import quote
 from typing import Literal
 
-from sslaudit_checkpoints.formats import texts
-from sslaudit_checkpoints.formats.archives import archive_kind
-from sslaudit_checkpoints.formats.folders import unpacked
-from sslaudit_checkpoints.formats.opened import Unread
-from sslaudit_checkpoints.formats.protobuf import is_onnx
+from sslaudit_formats import texts
+from sslaudit_formats.archives import archive_kind
+from sslaudit_formats.folders import unpacked
+from sslaudit_formats.opened import Unread
+from sslaudit_formats.protobuf import is_onnx
 
 Kind = Literal["zip", "legacy", "safetensors", "torchscript", "onnx"]
 

@@ -11,7 +11,7 @@ import threading
 import zipfile
 from pathlib import Path
 
-from sslaudit_checkpoints.formats.opened import Unread
+from sslaudit_formats.opened import Unread
 
 _BLOCK = 4 << 20
 _ONE_AT_A_TIME = threading.Lock()

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn, strided
 
-from sslaudit_checkpoints.formats.arrays import Array, as_tensor
-from sslaudit_checkpoints.formats.opened import Inert, Unread
-from sslaudit_checkpoints.formats.standins import QUIET, StandIn
+from sslaudit_formats.arrays import Array, as_tensor
+from sslaudit_formats.opened import Inert, Unread
+from sslaudit_formats.standins import QUIET, StandIn
 
 _FIELDS = re.compile(r"(argparse\.Namespace|types\.SimpleNamespace)")
 _CONTENT = re.compile(r"omegaconf\.(dictconfig\.DictConfig|listconfig\.ListConfig)")

@@ -20,8 +20,8 @@ from typing import Any
 
 import torch
 
-from sslaudit_checkpoints.formats.arrays import Array, Dtype, array, scalar
-from sslaudit_checkpoints.formats.globals import shown
+from sslaudit_formats.arrays import Array, Dtype, array, scalar
+from sslaudit_formats.globals import shown
 
 _MEMBERS = 2500
 """Names in one load: torch goes through all of them for every call in the pickle."""

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from sslaudit_checkpoints.formats.opened import Unread
+from sslaudit_formats.opened import Unread
 
 _SHARD = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.(?P<end>safetensors|bin|pt|pth)")
 _INDEX = re.compile(r".+\.(safetensors|bin)\.index\.json")

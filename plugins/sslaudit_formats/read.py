@@ -11,13 +11,13 @@ from typing import Any
 from torch import Tensor
 
 from sslaudit.errors import EncoderNotFound, UnreadableFile, UnsafeFile
-from sslaudit_checkpoints.formats import pickles, tensors
-from sslaudit_checkpoints.formats.checksums import Checksums
-from sslaudit_checkpoints.formats.folders import describe
-from sslaudit_checkpoints.formats.kinds import Kind, sniff
-from sslaudit_checkpoints.formats.opened import Opened, Refused, Unread
-from sslaudit_checkpoints.formats.parts import refuse_partitioned
-from sslaudit_checkpoints.formats.shards import Shards, shards_of
+from sslaudit_formats import pickles, tensors
+from sslaudit_formats.checksums import Checksums
+from sslaudit_formats.folders import describe
+from sslaudit_formats.kinds import Kind, sniff
+from sslaudit_formats.opened import Opened, Refused, Unread
+from sslaudit_formats.parts import refuse_partitioned
+from sslaudit_formats.shards import Shards, shards_of
 
 _FORMATS: dict[Kind, str] = {
     "zip": "PyTorch checkpoint",
