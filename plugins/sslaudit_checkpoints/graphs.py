@@ -18,7 +18,7 @@ from sslaudit_formats.opened import Opened
 
 _CLASSES = (1000, 1001, 21841, 21843, 11821)
 """Numbers of classes in ImageNet's editions."""
-_FOR_TENSORS = ("arch", "key", "prefix", "heads")
+_FOR_TENSORS = ("arch", "key", "prefix", "heads", "depth")
 
 
 def load(ref: EncoderRef, opened: Opened, options: Options, device: str) -> Encoder:

@@ -49,6 +49,11 @@ class Match:
         return len(self.matched) / max(1, self.expected), -self.expected
 
     @property
+    def mostly(self) -> bool:
+        """Whether it is this network without a few of its tensors, and not another one."""
+        return not self.surplus and len(self.matched) > 0.8 * self.expected
+
+    @property
     def absent(self) -> tuple[str, ...]:
         """Expected names that the file does not give, by name or by shape."""
         return (*self.missing, *(name for name, _, _ in self.reshaped))

@@ -47,6 +47,11 @@ class Found:
 
 
 def search(ref: EncoderRef, opened: Opened, options: Options) -> Found:
+    """The backbone that the file holds, or that the options name among several.
+
+    Raises ``WeightsMismatch`` when there is none, when it is not whole, and when nothing tells which of
+    several is meant; ``UnreadableFile`` for a bad header of our own, ``RefError`` for an unknown ``arch=``.
+    """
     content: Mapping[str, object] = opened.content or {}
     flat = flatten(content)
     if is_checkpoint(content):
@@ -83,6 +88,7 @@ def search(ref: EncoderRef, opened: Opened, options: Options) -> Found:
     taken, distinct = choose(complete, project.branch if project else None)
     if taken is None:
         raise refusal.ambiguous(ref, distinct)
+    _refuse_damaged_choice(ref, fits, complete, project)
     taken, said = _believed(ref, taken, options, content, flat, hints)
     _refuse_unknown_depth(ref, taken, options)
     if options.key is None and options.prefix is None:
@@ -134,6 +140,8 @@ def _partial(
         raise WeightsMismatch(f"the weights of '{ref.locator}' did not load: {unfit[0]}")
     if best is None:
         raise _unrecognised(ref, flat, options.arch or stated.in_file(content))
+    if options.arch and ":" not in options.arch and options.arch != _base(best):
+        raise _misstated(ref, best, options.arch)
     if options.allow_partial and best.match.matched and not best.match.surplus:
         return best
     raise refusal.mismatch(
@@ -172,8 +180,7 @@ def _believed(
     The tensors win: a statement of the user that they do not bear out is refused, one of the file is
     a note. A timm name in the file decides between nets of equal shapes.
     """
-    name = fit.reading.architecture.name
-    base = name.split(",")[0]
+    name, base = fit.reading.architecture.name, _base(fit)
     if options.arch:
         if ":" not in options.arch and options.arch != base:
             raise _misstated(ref, fit, options.arch)
@@ -190,6 +197,11 @@ def _believed(
     return fit, (f"the file says {said}, its tensors fit {name}: the tensors are believed",) if known else ()
 
 
+def _base(fit: Fit) -> str:
+    """The name of the architecture as ``arch=`` states it, without its stem."""
+    return fit.reading.architecture.name.split(",")[0]
+
+
 def _as(arch: str, flat: Mapping[str, Stored], hints: Hints) -> list[Fit]:
     architecture = stated.of_library(arch)
     assert architecture is not None
@@ -204,7 +216,7 @@ def _misstated(ref: EncoderRef, fit: Fit, arch: str) -> WeightsMismatch:
         ref.locator,
         arch,
         match(fit.reading.state, wanted.skeleton().state_dict()),
-        hint=f"The tensors fit {name}: write arch={name.split(',')[0]}, or leave arch= out.",
+        hint=f"The tensors fit {name}: write arch={_base(fit)}, or leave arch= out.",
     )
 
 
@@ -216,6 +228,27 @@ def _refuse_unknown_depth(ref: EncoderRef, fit: Fit, options: Options) -> None:
             f"the weights of '{ref.locator}' did not load: they are a {architecture.name}, and no published "
             f"net has this depth. Blocks may be missing.\nIf it is meant, say so: "
             f"{ref.scheme},depth={architecture.depth}:{ref.locator}"
+        )
+
+
+def _refuse_damaged_choice(
+    ref: EncoderRef, fits: list[Fit], complete: list[Fit], project: Project | None
+) -> None:
+    """The branch that the project evaluates lacks tensors: another that is whole does not stand in for it."""
+    whole = {fit.prefix for fit in complete}
+    damaged = [fit for fit in fits if fit.prefix not in whole and fit.match.mostly]
+    if not damaged:
+        return
+    meant, _ = choose([*complete, *damaged], project.branch if project else None)
+    if meant is None or not meant.match.complete:
+        worst = meant or damaged[0]
+        takes = ", ".join(option_of(fit, fits) for fit in complete)
+        raise refusal.mismatch(
+            ref.locator,
+            worst.reading.architecture.name,
+            worst.match,
+            prefix=worst.origin.removeprefix(worst.branch).lstrip("."),
+            hint=f"Another backbone in the file is whole; if it is meant, say so: {takes}",
         )
 
 

@@ -13,41 +13,12 @@ from torch import Tensor, nn
 from torchvision.models.convnext import CNBlockConfig
 from torchvision.models.convnext import ConvNeXt as TorchvisionConvNeXt
 
-from sslaudit_checkpoints.architectures import DIALECTS
-from sslaudit_checkpoints.architectures.base import Hints, Reading, Unfit
-from sslaudit_checkpoints.match import match
-from sslaudit_checkpoints.materialise import network
+from sslaudit_checkpoints.architectures.base import Unfit
+from tests.plugins.checkpoints.arch_reading import State, assert_same, complete, embed, read
 
 DIMS = (8, 12, 16, 24)
 DEPTHS = (1, 2, 1, 2)
 PIXELS = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(5))
-
-State = Mapping[str, Tensor]
-
-
-def read(state: State, **hints: object) -> Reading:
-    """As the one dialect that recognises ``state`` reads it."""
-    found = [(dialect, prefix) for dialect in DIALECTS for prefix in dialect.prefixes(state)]
-    assert len(found) == 1, found
-    dialect, prefix = found[0]
-    return dialect.read(
-        {n[len(prefix) :]: t for n, t in state.items() if n.startswith(prefix)}, Hints(**hints)
-    )
-
-
-def embed(reading: Reading) -> Tensor:
-    """Features (B, D), after a complete match."""
-    skeleton = reading.architecture.skeleton()
-    fit = match(reading.state, skeleton.state_dict())
-    assert fit.complete, fit
-    weights = {name: reading.state[name] for name in fit.matched}
-    with torch.inference_mode():
-        return network(reading.architecture, skeleton, weights).eval()(PIXELS).double()
-
-
-def assert_same(got: Tensor, expected: Tensor) -> None:
-    assert got.shape == expected.shape
-    assert float((got - expected).abs().max()) <= 1e-5 * float(expected.abs().max())
 
 
 def randomise(model: nn.Module) -> dict[str, Tensor]:
@@ -119,7 +90,7 @@ LAYOUTS: dict[str, Callable[[State], Mapping[str, Tensor]]] = {
 def test_layouts(torchvision_net: tuple[dict[str, Tensor], Tensor], layout: str, prefix: str) -> None:
     state, expected = torchvision_net
     reading = read({f"{prefix}{name}": tensor for name, tensor in LAYOUTS[layout](state).items()})
-    assert_same(embed(reading), expected)
+    assert_same(embed(reading, PIXELS), expected)
     assert reading.architecture.facts["pooling"] == "global average, then the last norm"
     assert "stages.0" in reading.renamed[0] or "stem" in reading.renamed[0]
     outside = {n for n in reading.state if n.startswith("classifier.")}
@@ -142,7 +113,7 @@ def test_transformers(tmp_path: Path, second: bool) -> None:
         expected = model.double()(PIXELS.double()).pooler_output
     for names in (state, load_file(tmp_path / "model.safetensors")):
         reading = read({f"convnext.{name}": tensor for name, tensor in names.items()})
-        assert_same(embed(reading), expected)
+        assert_same(embed(reading, PIXELS), expected)
         assert reading.architecture.name.startswith("convnextv2" if second else "convnext of")
 
 
@@ -167,7 +138,7 @@ def test_second_version_in_official_names() -> None:
     assert named["stages.0.0.grn.gamma"].shape == (1, 1, 1, 4 * DIMS[0])
     with torch.inference_mode():
         expected = model.double()(PIXELS.double()).pooler_output
-    assert_same(embed(read(named)), expected)
+    assert_same(embed(read(named), PIXELS), expected)
 
 
 @pytest.mark.parametrize(
@@ -180,7 +151,7 @@ def test_timm_names(options: dict[str, object]) -> None:
     reading = read(model.state_dict())
     with torch.inference_mode():
         expected = model.forward_head(model.forward_features(PIXELS), pre_logits=True).double()
-    assert_same(embed(reading), expected)
+    assert_same(embed(reading, PIXELS), expected)
     assert reading.renamed == ()
 
 
@@ -190,7 +161,7 @@ def test_published_nets_get_their_name(name: str) -> None:
         state = timm.create_model(name, num_classes=0).state_dict()
     reading = read(state)
     assert reading.architecture.name == name
-    assert match(reading.state, reading.architecture.skeleton().state_dict()).complete
+    assert complete(reading)
 
 
 def test_size_is_the_users() -> None:
@@ -240,4 +211,4 @@ def test_what_differs_does_not_match(
     torchvision_net: tuple[dict[str, Tensor], Tensor], name: str, shape: tuple[int, ...] | None
 ) -> None:
     reading = read(change(official(torchvision_net[0]), name, shape))
-    assert not match(reading.state, reading.architecture.skeleton().state_dict()).complete
+    assert not complete(reading)

@@ -2,7 +2,6 @@
 
 import math
 import re
-from collections.abc import Mapping
 
 import pytest
 import timm
@@ -10,40 +9,12 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import swin_transformer as torchvision_swin
 
-from sslaudit_checkpoints.architectures import DIALECTS
-from sslaudit_checkpoints.architectures.base import Hints, Reading, Unfit
-from sslaudit_checkpoints.match import match
-from sslaudit_checkpoints.materialise import network
+from sslaudit_checkpoints.architectures.base import Unfit
+from tests.plugins.checkpoints.arch_reading import State, assert_same, complete, embed, read
 
-State = Mapping[str, Tensor]
 Net = tuple[dict[str, Tensor], Tensor]
 
 PIXELS = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(5))
-
-
-def read(state: State, **hints: object) -> Reading:
-    """As the one dialect that recognises ``state`` reads it."""
-    found = [(dialect, prefix) for dialect in DIALECTS for prefix in dialect.prefixes(state)]
-    assert len(found) == 1, found
-    dialect, prefix = found[0]
-    return dialect.read(
-        {n[len(prefix) :]: t for n, t in state.items() if n.startswith(prefix)}, Hints(**hints)
-    )
-
-
-def embed(reading: Reading, pixels: Tensor = PIXELS) -> Tensor:
-    """Features (B, D), after a complete match."""
-    skeleton = reading.architecture.skeleton()
-    fit = match(reading.state, skeleton.state_dict())
-    assert fit.complete, fit
-    weights = {name: reading.state[name] for name in fit.matched}
-    with torch.inference_mode():
-        return network(reading.architecture, skeleton, weights).eval()(pixels).double()
-
-
-def assert_same(got: Tensor, expected: Tensor) -> None:
-    assert got.shape == expected.shape
-    assert float((got - expected).abs().max()) <= 1e-5 * float(expected.abs().max())
 
 
 def torchvision_net(*, second: bool = False) -> Net:
@@ -113,7 +84,7 @@ def test_official_files(net: Net) -> None:
     assert reading.architecture.facts["pooling"] == "last norm, then the mean of all positions"
     assert "downsample" in reading.renamed[0]
     assert "11 tensors" in reading.renamed[1]  # 8 indices, 3 masks
-    assert_same(embed(reading), expected)
+    assert_same(embed(reading, PIXELS), expected)
 
 
 def test_timm_files(net: Net) -> None:
@@ -122,7 +93,7 @@ def test_timm_files(net: Net) -> None:
     reading = read(official(state, masks=False, at_start=True))
     assert reading.renamed == ()
     assert "input of 32 pixels" in reading.architecture.assumptions[0]
-    assert_same(embed(reading), expected)
+    assert_same(embed(reading, PIXELS), expected)
 
 
 def test_the_mask_tells_a_larger_input(net: Net) -> None:
@@ -144,7 +115,7 @@ def test_torchvision_files(second: bool) -> None:
     assert reading.architecture.preprocess.size == (32, 32)
     assert reading.architecture.facts["heads"] == "1-2-4-8"
     assert reading.architecture.name.startswith("swin_v2" if second else "swin of")
-    assert_same(embed(reading), expected)
+    assert_same(embed(reading, PIXELS), expected)
     with pytest.raises(Unfit, match="images of 1x32 are smaller than its patches of 2 pixels"):
         read(state, size=(1, 32))
 
@@ -160,7 +131,7 @@ def test_windows_of_small_images_shrink() -> None:
     assert [len(table) for table in tables] == [49, 49, 49, 9]
     with torch.inference_mode():
         expected = model.forward_head(model.forward_features(PIXELS), pre_logits=True).double()
-    assert_same(embed(read(state)), expected)
+    assert_same(embed(read(state), PIXELS), expected)
 
 
 @pytest.mark.parametrize(
@@ -176,7 +147,7 @@ def test_published_nets_get_their_name_and_size(name: str, size: int, said: str)
     reading = read(state)
     assert reading.architecture.name == said
     assert reading.architecture.preprocess.size == (size, size)
-    assert match(reading.state, reading.architecture.skeleton().state_dict()).complete
+    assert complete(reading)
 
 
 TABLE = "layers.3.blocks.0.attn.relative_position_bias_table"
@@ -220,4 +191,4 @@ def test_what_differs_does_not_match(net: Net, name: str, shape: tuple[int, ...]
     if shape is not None:
         state[name] = torch.zeros(shape)
     reading = read(state)
-    assert not match(reading.state, reading.architecture.skeleton().state_dict()).complete
+    assert not complete(reading)

@@ -60,6 +60,28 @@ def test_the_evaluated_branch_is_damaged_and_the_other_is_not(tmp_path: Path, re
     )
 
 
+def test_a_whole_key_encoder_does_not_stand_in_for_a_damaged_query_encoder(
+    tmp_path: Path, resnet18: nn.Module
+) -> None:
+    """One tensor lost in the branch that is evaluated: the momentum branch is whole, and not the one."""
+    state = resnet18.state_dict()
+    damaged = {k: v for k, v in state.items() if k != "layer2.0.bn1.weight"}
+    content = {"state_dict": under("module.encoder_q.", damaged) | under("module.encoder_k.", state)}
+    refused(tmp_path, content, r"matched 119 of 120[\s\S]*if it is meant, say so: key=encoder_k")
+    assert load_encoder(f"file,key=encoder_k:{tmp_path / 'm.pth'}").load.prefix == "module.encoder_k."
+
+
+def test_a_damaged_key_encoder_costs_nothing(loads, resnet18: nn.Module, images: Tensor) -> None:
+    state = resnet18.state_dict()
+    damaged = {k: v for k, v in state.items() if k != "layer2.0.bn1.weight"}
+    loads({"state_dict": under("encoder_k.", damaged) | under("encoder_q.", state)}, resnet18, images)
+
+
+def test_a_part_of_another_net_than_stated_is_refused(tmp_path: Path, resnet18: nn.Module) -> None:
+    state = {k: v for k, v in resnet18.state_dict().items() if k != "bn1.weight"}
+    refused(tmp_path, state, "The tensors fit resnet18", ",arch=resnet50,allow-partial=yes")
+
+
 def test_a_distilled_student_beside_its_teacher(tmp_path: Path, resnet18: nn.Module) -> None:
     teacher = torchvision.models.resnet34(weights=None).state_dict()
     refused(
