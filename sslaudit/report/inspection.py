@@ -116,9 +116,11 @@ def _encoder(found: Inspection) -> Iterator[tuple[str, str]]:
     encoder = found.encoder
     dims = f"{encoder.dim}-d, {words.count(encoder.parameters)} parameters"
     yield "encoder", f"{encoder.name}, {dims}"
+    facts = dict(encoder.facts)
     if found.projection is not None:
-        yield "projector", f"to {found.projection}-d, for --space projection"
-    for name, value in sorted(encoder.facts.items()):
+        said = facts.pop("projector", "")
+        yield "projector", f"to {found.projection}-d, for --space projection{f'; {said}' if said else ''}"
+    for name, value in sorted(facts.items()):
         yield words.cut(name, _LONGEST_NAME), value
     yield "digest", encoder.digest
 

@@ -51,7 +51,7 @@ def listing(lines: Iterable[tuple[str, str]], *, first: int = 0) -> Table:
     """Names and their sentences in two columns, the first at least ``first`` wide."""
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True, min_width=first)
-    table.add_column()
+    table.add_column(overflow="fold")  # a digest is of use only whole
     for name, sentence in lines:
         table.add_row(Text(name, style="bold" if name.isupper() else ""), Text(sentence))
     return table
