@@ -1,7 +1,7 @@
-"""What the host itself offers, through the same hooks as any plugin: the embedded data, folders,
-the named recipes, the reference trainers, and the untrained control of any encoder."""
+"""What the host itself offers, through the same hooks as any plugin: the embedded data, folders and
+other sources of images, the named recipes, the reference trainers, and the untrained control."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from sslaudit.hookspecs import hookimpl
@@ -15,21 +15,104 @@ if TYPE_CHECKING:
     from sslaudit.encoder import Encoder
 
 
+_LEVELS = Option(
+    name="levels",
+    type=int,
+    default=None,
+    minimum=2,
+    maximum=2**32,
+    help="the values 0 to levels - 1 are black to white, as 4096 for 12 bits in files of 16",
+)
+
+
+def _option(name: str, text: str, *choices: str) -> Option:
+    return Option(name=name, type=str, default=None, help=text, choices=choices)
+
+
+_LABEL = _option("label", "the column of labels; none to go without")
+_IMAGE = _option("image", "which images, when there are several")
+
+
 @hookimpl
 def sslaudit_datasets() -> Iterable[DatasetScheme]:
-    """The embedded digits and folders of images."""
+    """The embedded digits, and images in folders, lists, arrays, shards and libraries."""
     return [
         DatasetScheme(
             scheme="digits",
             summary="1,797 handwritten digits, 8 x 8 gray, embedded (scikit-learn, BSD)",
-            open=_open_digits,
+            open=_opener("digits", "open_digits"),
             example="digits",
         ),
         DatasetScheme(
             scheme="folder",
             summary="a folder of images: a folder for each class, train/ and test/ as splits, or no classes",
-            open=_open_folder,
+            open=_opener("folder", "open_folder"),
+            options=(_LEVELS,),
             example="photos/",
+        ),
+        DatasetScheme(
+            scheme="csv",
+            summary="a list of image files: columns path and, if any, label, split and further facts",
+            open=_opener("table", "open_table"),
+            options=(
+                _option("path", "the column of paths"),
+                _LABEL,
+                _option("split", "the column of train, val, test; none to go without"),
+                _option("sep", "what stands between cells", "comma", "semicolon", "tab", "pipe"),
+                _option("root", "the folder that paths start from; the csv's own when left out"),
+                _LEVELS,
+            ),
+            example="csv:labels.csv",
+        ),
+        DatasetScheme(
+            scheme="arrays",
+            summary="a NumPy file: images x and labels y, also by split as in x_train and test_labels",
+            open=_opener("arrays", "open_arrays"),
+            options=(
+                _option("images", "the array of images"),
+                _option("labels", "the array of labels"),
+                _option("layout", "the order of axes", "nhwc", "nchw", "nhw", "flat-hwc", "flat-chw"),
+                _LEVELS,
+            ),
+            example="arrays:images.npz",
+        ),
+        DatasetScheme(
+            scheme="torchvision",
+            summary="a labelled data set of torchvision by name, fetched into the cache when it is not here",
+            open=_opener("torchvision_sets", "open_torchvision"),
+            options=(
+                _option("root", "the folder of its files"),
+                _option("train", "the split to fit on"),
+                _option("test", "the split to report on"),
+            ),
+            example="torchvision:CIFAR10",
+        ),
+        DatasetScheme(
+            scheme="hf-datasets",
+            summary="a data set of Hugging Face datasets: a name on the hub, or a folder or parquet here",
+            open=_opener("hf_sets", "open_hf"),
+            options=(
+                _IMAGE,
+                _LABEL,
+                _option("config", "the configuration of a data set that has several"),
+                _option("revision", "the commit on the hub"),
+                _option("train", "the split to fit on"),
+                _option("test", "the split to report on"),
+                _LEVELS,
+            ),
+            example="hf-datasets:ORG/NAME",
+        ),
+        DatasetScheme(
+            scheme="webdataset",
+            summary="tar shards on this machine: samples of an image and its .cls or .json",
+            open=_opener("tar_shards", "open_shards"),
+            options=(
+                _IMAGE,
+                _option("label", "cls, txt, a key of the .json, or none to go without"),
+                _option("test", "the shards to report on"),
+                _LEVELS,
+            ),
+            example="webdataset:shards-{000..003}.tar",
         ),
     ]
 
@@ -86,16 +169,16 @@ def sslaudit_methods() -> Iterable[MethodSpec]:
     ]
 
 
-def _open_digits(ref: DataRef) -> "Dataset":
-    from sslaudit.data.digits import open_digits
+def _opener(module: str, function: str) -> Callable[[DataRef], "Dataset"]:
+    """``function`` of a module below ``sslaudit.data``, imported when it is called."""
 
-    return open_digits(ref)
+    def open_(ref: DataRef) -> "Dataset":
+        from importlib import import_module
 
+        data: Dataset = getattr(import_module(f"sslaudit.data.{module}"), function)(ref)
+        return data
 
-def _open_folder(ref: DataRef) -> "Dataset":
-    from sslaudit.data.folder import open_folder
-
-    return open_folder(ref)
+    return open_
 
 
 def _load_untrained(ref: EncoderRef, device: str) -> "Encoder":

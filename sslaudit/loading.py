@@ -126,12 +126,31 @@ def load_untrained(ref: str | AnyPath | EncoderRef, *, seed: int = 0, device: st
     return registry.encoders.call(scheme.scheme, ref, lambda: untrained(ref, seed, device))
 
 
-def load_dataset(ref: str | AnyPath | DataRef | Dataset, *, registry: Registry | None = None) -> Dataset:
-    """The data set that ``ref`` names; a ``Path`` is a folder. Raises ``RefError`` or ``DataError``."""
+def load_dataset(
+    ref: str | AnyPath | DataRef | Dataset | object, *, registry: Registry | None = None
+) -> Dataset:
+    """The data set that ``ref`` names; a ``Path`` is a folder.
+
+    Also taken are a map-style data set of yours, ``(train, test)`` or ``{"train": ..., "test": ...}``
+    of two, and a ``datasets.Dataset``. Raises ``RefError``, ``UsageError`` or ``DataError``.
+    """
     if isinstance(ref, Dataset):
         return ref
+    if not isinstance(ref, str | os.PathLike | DataRef):
+        return _from_object(ref)
     ref = _read(ref, DataRef, "folder", "data are a reference, a path or a Dataset")
     registry = registry or installed()
     scheme = registry.dataset_scheme(ref)
     read_options(dict(ref.options), scheme.options, f"'{ref}'")
     return registry.datasets.call(scheme.scheme, ref, lambda: scheme.open(ref))
+
+
+def _from_object(data: object) -> Dataset:
+    """The data set in an object of Python."""
+    if type(data).__module__.partition(".")[0] == "datasets":
+        from sslaudit.data.hf_sets import open_loaded
+
+        return open_loaded(data, DataRef("python", type(data).__name__))
+    from sslaudit.data.map_style import open_object
+
+    return open_object(data)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sslaudit.data import Dataset
+from sslaudit.data import Dataset, decode
 from sslaudit.data.folder import open_folder
 from sslaudit.errors import DataError, DataNotFound, EmptyData
 from sslaudit.refs import DataRef
@@ -311,6 +311,7 @@ def test_more_than_a_tenth_of_damaged_images_is_refused(
         return
     with pytest.raises(DataError, match=rf"{damaged} of {whole + damaged} images cannot be read") as caught:
         opened(tmp_path)
+    assert f"'{tmp_path}'" in str(caught.value)
     assert f"{damaged} skipped: not an image (cat/text0.png" in str(caught.value)
 
 
@@ -318,7 +319,65 @@ def test_a_decompression_bomb_is_not_decoded(tmp_path: Path, monkeypatch: pytest
     fill(tmp_path, ["cat"], each=10)
     Image.new("L", (20, 20)).save(tmp_path / "cat" / "large.png")
     Image.new("L", (30, 30)).save(tmp_path / "cat" / "bomb.png")
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 400)
+    monkeypatch.setattr(decode, "LARGEST", 400)
     data = opened(tmp_path)
-    assert skips(data) == {"too many pixels (decompression bomb)": 1}
+    assert skips(data) == {"more than 400 pixels (decompression bomb?)": 1}
     assert "cat/large.png" in data.ids
+
+
+# What is odd and stays
+
+
+def test_identical_files_in_two_classes_are_named(tmp_path: Path) -> None:
+    fill(tmp_path, ["cat", "dog"])
+    put(tmp_path / "fox" / "000.png", 0)  # a copy of cat/000.png
+    put(tmp_path / "cat" / "copy.png", 1)  # in its own class: no conflict
+    (note,) = opened(tmp_path).notes
+    assert note == "1 image has identical copies in different classes: cat/000.png and fox/000.png."
+    for i in range(1, 5):
+        put(tmp_path / "fox" / f"{i}.png", i)  # 4 is a copy of dog/000.png
+    (note,) = opened(tmp_path).notes
+    assert note == (
+        "5 images have identical copies in different classes: cat/000.png and fox/000.png; "
+        "dog/000.png and fox/4.png; cat/001.png and fox/1.png; others."
+    )
+
+
+def test_16_bit_gray_is_never_white_and_12_bits_are_noted(tmp_path: Path) -> None:
+    ramp = np.linspace(0, 65535, 64 * 64).round().reshape(64, 64)
+    (tmp_path / "ramp").mkdir()
+    for name, levels in {"ramp16.png": ramp, "ramp16.tif": ramp, "ramp12in16.png": ramp // 16}.items():
+        Image.fromarray(levels.astype(np.uint16)).save(tmp_path / "ramp" / name)
+    Image.fromarray((ramp / 65535).astype(np.float32)).save(tmp_path / "ramp" / "float.tif")
+    Image.fromarray((ramp / 257).round().astype(np.uint8)).save(tmp_path / "ramp" / "ref8.png")
+    data = opened(tmp_path)
+    pixels = {name.removeprefix("ramp/"): data.read(i).astype(int) for i, name in enumerate(data.ids)}
+    for name in ("ramp16.png", "ramp16.tif", "float.tif"):
+        assert np.abs(pixels[name] - pixels["ref8.png"]).max() <= 1
+        assert abs(pixels[name].mean() - 127.5) < 1
+    assert pixels["ramp12in16.png"].max() == 16
+    assert data.notes == (
+        "1 of 5 images: 16-bit gray that uses only 4096 of 65536 levels; levels=4096 makes them black to "
+        "white (ramp/ramp12in16.png).",
+    )
+
+
+def test_the_option_levels_holds_for_the_folder(tmp_path: Path) -> None:
+    (tmp_path / "cat").mkdir()
+    Image.fromarray(np.array([[0, 2048, 4095]], np.uint16)).save(tmp_path / "cat" / "a.png")
+    data = open_folder(DataRef.parse(f"folder,levels=4096:{tmp_path}"))
+    assert (data.read(0)[0, :, 0].tolist(), data.notes) == ([0, 128, 255], ())
+
+
+def test_images_of_any_size_are_read(tmp_path: Path) -> None:
+    sizes = [(1, 1), (2, 3), (8, 8), (20, 20), (31, 17), (33, 500), (500, 3)]
+    (tmp_path / "any").mkdir()
+    for kind in ("png", "jpg"):
+        for width, height in sizes:
+            Image.new("RGB", (width, height), (90, 90, 90)).save(
+                tmp_path / "any" / f"{width}x{height}.{kind}"
+            )
+    data = opened(tmp_path)
+    assert sorted(data.read(i).shape[1::-1] for i in range(len(data))) == sorted(2 * sizes)
+    assert data.thumbs.shape == (14, 16, 16)
+    assert (data.thumbs == 90).all()

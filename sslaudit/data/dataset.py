@@ -1,12 +1,12 @@
 """A data set as the host sees it."""
 
 import hashlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from sslaudit.data.splits import by_content
+from sslaudit.data.splits import by_content, conflicting_labels, torn_groups
 from sslaudit.errors import EmptyData, UsageError
 
 
@@ -43,6 +43,16 @@ class Dataset:
     digest: str
     """sha256 over contents, class names and splits, in order."""
     skipped: tuple[Skipped, ...] = ()
+    splits_given: bool = False
+    """Whether train and test came with the data."""
+    columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Further facts of each image by name of the column."""
+    groups: tuple[str, ...] | None = None
+    """What each image belongs to, such as a patient: one group stands on one side of a split."""
+    thumbs: np.ndarray | None = None
+    """(N, 16, 16) uint8 gray thumbnails; None when nobody made them."""
+    notes: tuple[str, ...] = ()
+    """Warnings about the data, each a sentence."""
 
     def __len__(self) -> int:
         return len(self.digests)
@@ -58,11 +68,16 @@ class Dataset:
         ids: Sequence[str] | None = None,
         splits: Sequence[str] | None = None,
         skipped: Sequence[Skipped] = (),
+        columns: Mapping[str, Sequence[str]] | None = None,
+        groups: Sequence[str] | None = None,
+        thumbs: np.ndarray | None = None,
+        notes: Sequence[str] = (),
     ) -> "Dataset":
         """A data set from one class name (and split name, ``train`` or ``test``) for each image.
 
         Without ``splits`` a content-hashed split holds out 30 % of each class, copies of one image
-        on one side. Raises ``EmptyData`` when there is no image.
+        and images of one group on one side. What is wrong with labels and groups becomes a note.
+        Raises ``EmptyData`` when there is no image.
         """
         if not digests:
             raise EmptyData(f"{ref} holds no image that can be read.{_why_empty(skipped)}")
@@ -71,12 +86,18 @@ class Dataset:
         if class_names is not None:
             index = {name: i for i, name in enumerate(classes)}
             labels = np.array([index[name] for name in class_names], dtype=np.int64)
+        names = tuple(ids) if ids is not None else tuple(str(i) for i in range(len(digests)))
+        found = list(notes)
+        if labels is not None:
+            found += conflicting_labels(digests, labels, names)
         if splits is None:
-            held_out = by_content(digests, labels)
+            held_out = by_content(digests, labels, groups)
             rule = "30 % of each class held out by content hash" if labels is not None else "30 % held out"
+            rule += ", groups kept together" if groups is not None else ""
         else:
             held_out = np.array([split == "test" for split in splits], dtype=bool)
             rule = "folders"
+            found += torn_groups(groups, held_out) if groups is not None else []
         content = hashlib.sha256()
         for i, digest in enumerate(digests):
             name = class_names[i] if class_names is not None else ""
@@ -84,7 +105,7 @@ class Dataset:
         return cls(
             ref=ref,
             read=read,
-            ids=tuple(ids) if ids is not None else tuple(str(i) for i in range(len(digests))),
+            ids=names,
             digests=tuple(digests),
             labels=labels,
             classes=classes,
@@ -93,6 +114,11 @@ class Dataset:
             split_rule=rule,
             digest=content.hexdigest(),
             skipped=tuple(skipped),
+            splits_given=splits is not None,
+            columns={name: tuple(values) for name, values in (columns or {}).items()},
+            groups=None if groups is None else tuple(groups),
+            thumbs=thumbs,
+            notes=tuple(found),
         )
 
 
@@ -138,8 +164,13 @@ def subset(data: Dataset, *, max_images: int | None = None, per_class: int | Non
             *data.skipped,
             Skipped(reason="left out by the request for fewer", count=len(data) - len(kept)),
         ],
+        columns={name: [values[i] for i in kept] for name, values in data.columns.items()},
+        groups=None if data.groups is None else [data.groups[i] for i in kept],
+        thumbs=None if data.thumbs is None else data.thumbs[kept],
     )
-    return replace(chosen, split_rule=data.split_rule)
+    return replace(
+        chosen, split_rule=data.split_rule, splits_given=data.splits_given, notes=data.notes
+    )  # notes are about the whole data
 
 
 def _why_empty(skipped: Sequence[Skipped]) -> str:

@@ -5,6 +5,7 @@ import hashlib
 import numpy as np
 
 from sslaudit.data.dataset import Dataset
+from sslaudit.data.examine import thumb_of
 from sslaudit.errors import UsageError
 from sslaudit.refs import DataRef
 
@@ -23,4 +24,5 @@ def open_digits(ref: DataRef) -> Dataset:
         read=lambda i: images[i],
         digests=[hashlib.sha256(image.tobytes()).hexdigest() for image in images],
         class_names=[str(label) for label in source.target],
+        thumbs=np.stack([thumb_of(image) for image in images]),
     )
