@@ -2,14 +2,17 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: demo test check fix bench clean
+.PHONY: demo test test-slow check fix bench clean
 
 demo: .venv/ready
 	$(BIN)/sslaudit demo
 
 # Two processes of one thread each: two of two threads would wait for each other.
 test: .venv/ready
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
+
+test-slow: .venv/ready
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow
 
 check: .venv/ready
 	$(BIN)/ruff check .

@@ -1,9 +1,10 @@
 """The straight line: reference, encoder, plan, features, checks, estimates, report card."""
 
+import contextlib
 import os
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,21 +21,25 @@ from sslaudit.checks import (
     check_preprocessing,
 )
 from sslaudit.data import Dataset, subset
+from sslaudit.data.groups import group_by
 from sslaudit.encoder import Encoder, Override, Preprocess
 from sslaudit.errors import EncoderError, UsageError
 from sslaudit.extraction import (
+    Choice,
+    Embedder,
     Extraction,
     OnProgress,
     PixelViews,
-    Precision,
     Progress,
     ViewsMode,
     features_of,
-    forget,
+    gather,
+    parts_of,
     pick_batch_size,
     pick_device,
-    precision_floor,
+    pick_workers,
 )
+from sslaudit.extraction.precision import precision_floor, settled_precision
 from sslaudit.inputs import Labels
 from sslaudit.loading import load_dataset, load_encoder
 from sslaudit.measure import Materials, measure
@@ -45,46 +50,17 @@ from sslaudit.registry import Registry, installed
 from sslaudit.report.card import ReportCard, write_card
 from sslaudit.report.records import data_record, encoder_record, identity_columns, provenance
 from sslaudit.results import Check
+from sslaudit.settings import Settings
 from sslaudit.store import Features, default_cache, writable
+from sslaudit.world import ALONE, World
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Settings:
-    """What the user may choose about a run."""
-
-    metrics: str | Sequence[str] | None = None
-    space: Space = "embedding"
-    recipe: str = "auto"
-    views: int = 8
-    views_mode: ViewsMode = "per-image"
-    seed: int = 0
-    device: str = "auto"
-    precision: str = "auto"
-    batch_size: int | None = None
-    workers: int = 0
-    max_images: int | None = None
-    per_class: int | None = None
-    cache: str | Path | bool | None = None
-    """A folder; None for the default one; False for none."""
-    override: Override | None = None
-
-    def __post_init__(self) -> None:
-        if self.space not in ("embedding", "projection"):
-            raise UsageError(f"--space {self.space} is neither embedding nor projection.")
-        for option, number in (("--views", self.views), ("--batch-size", self.batch_size)):
-            if number is not None and number < 1:
-                raise UsageError(f"{option} {number} is below 1.")
-        if self.workers < 0:
-            raise UsageError(f"--workers {self.workers} is below 0.")
-        if self.seed < 0:
-            raise UsageError(f"--seed {self.seed} is below 0.")
-        if self.precision not in ("auto", "fp32", "bf16", "fp16"):
-            raise UsageError(f"--precision {self.precision} is none of auto, fp32, bf16, fp16.")
+_USUAL = "simclr"
+"""The recipe where nothing names one."""
 
 
 def evaluate(
     ref: str | os.PathLike[str] | nn.Module | Encoder,
-    data: str | os.PathLike[str] | Dataset,
+    data: str | os.PathLike[str] | Dataset | object,
     *,
     metrics: str | Sequence[str] | None = None,
     space: Space = "embedding",
@@ -94,10 +70,12 @@ def evaluate(
     seed: int = 0,
     device: str = "auto",
     precision: str = "auto",
+    compiled: bool = False,
     batch_size: int | None = None,
-    workers: int = 0,
+    workers: int | None = None,
     max_images: int | None = None,
     per_class: int | None = None,
+    group: str | None = None,
     cache: str | Path | bool | None = None,
     output: str | Path | None = None,
     preprocess: Preprocess | None = None,
@@ -106,13 +84,15 @@ def evaluate(
     """Audit one encoder on one data set.
 
     ``ref`` is a reference (``timm:resnet18``, ``runs/simclr.pt``), a path, a module with
-    ``preprocess``, or an ``Encoder``; ``data`` is a reference (``digits``, a folder), a path, or a
-    ``Dataset``. ``metrics``
-    names them with their options (``"knn(k=5),alignment"``); with ``space="projection"`` they read
-    what the projector of the checkpoint makes of the embeddings. ``recipe="auto"`` takes the recipe
-    that the checkpoint records, else ``simclr``, marked as assumed. ``cache`` is a folder, None for
-    the default one, False for none. ``override`` wins over the encoder's own preprocessing. With
-    ``output`` the card is also written to that folder. Raises ``SslauditError`` kinds.
+    ``preprocess``, or an ``Encoder``; ``data`` is a reference (``digits``, a folder), a path, a
+    ``Dataset``, or whatever else ``load_dataset`` takes. ``metrics`` names them with their options
+    (``"knn(k=5),alignment"``); with ``space="projection"`` they read what the projector of the
+    checkpoint makes of the embeddings. ``recipe="auto"`` takes the recipe that the checkpoint
+    records, else ``simclr``, marked as assumed. ``precision="auto"`` takes a lower precision where
+    it is faster and stays close to float32. ``group`` names a column or an expression: images of
+    one group stand on one side of the split. ``cache`` is a folder, None for the default one, False
+    for none. ``override`` wins over the encoder's own preprocessing. With ``output`` the card is
+    also written to that folder. Raises ``SslauditError`` kinds.
     """
     settings = Settings(
         metrics=metrics,
@@ -123,10 +103,12 @@ def evaluate(
         seed=seed,
         device=device,
         precision=precision,
+        compiled=compiled,
         batch_size=batch_size,
         workers=workers,
         max_images=max_images,
         per_class=per_class,
+        group=group,
         cache=cache,
         override=override,
     )
@@ -148,13 +130,18 @@ class Line:
         *,
         on_progress: OnProgress | None = None,
         on_message: Callable[[str], None] | None = None,
+        world: World = ALONE,
     ) -> None:
         self.registry = registry
+        self.world = world
         self.settings = settings
+        if world.size > 1 and settings.cache is False:
+            raise _unshared(world, "it is switched off")
         self.plan: Plan = make_plan(registry, settings.metrics, space=settings.space)
-        self.device = pick_device(settings.device)
+        self.device = world.device(pick_device(settings.device))
         if settings.recipe != "auto":
             self._recipe(settings.recipe)
+        self._of_data: tuple[Dataset, list[Check]] | None = None
         self._on_progress = on_progress or (lambda progress: None)
         self._say = on_message or (lambda message: None)
 
@@ -179,75 +166,126 @@ class Line:
             )
         return encoder
 
-    def open(self, data: str | os.PathLike[str] | Dataset) -> Dataset:
-        """The data set, with the images that were asked for."""
+    def open(self, data: str | os.PathLike[str] | Dataset | object) -> Dataset:
+        """The data set, with the groups and the images that were asked for."""
         chosen = load_dataset(data, registry=self.registry)
+        if self.settings.group is not None:
+            chosen = group_by(chosen, self.settings.group)
         return subset(chosen, max_images=self.settings.max_images, per_class=self.settings.per_class)
 
     def run(self, encoder: Encoder, data: Dataset) -> ReportCard:
         """The report card of ``encoder`` on ``data``."""
-        with tempfile.TemporaryDirectory(prefix="sslaudit-") as scratch:
-            return self._run(encoder, data, self._cache(Path(scratch)))
-
-    def _run(self, encoder: Encoder, data: Dataset, cache: Path) -> ReportCard:
         started, clock = datetime.now(UTC), time.perf_counter()
-        how, assumed = self._extraction(encoder)
-        probe = PixelViews(data, replace(how, views=1), encoder.preprocess).head(PROBE_IMAGES)
-        checks = [check_load(encoder.load), check_data(data), *check_behaviour(encoder, probe, how)]
-        features, cached = self._features(encoder, data, how, cache, probe)
-        for space, first in list(features.items())[:1]:
-            checks += check_features(first)
-            checks += check_preprocessing(encoder, data, first, replace(how, space=space), cache=cache)
-        measured = measure(
-            self.plan,
-            Materials(
-                features=features,
-                pixels=PixelViews(data, how, encoder.preprocess),
-                labels=_labels(data),
-                encoder=encoder,
-                views=how.views,
-                images=len(data),
-                unscorable=_unscorable(checks, encoder),
-            ),
-            seed=self.settings.seed,
-        )
+        with self._cache() as cache:
+            found = self._extracted(encoder, data, cache)
+            checks = self._checks(encoder, data, found, cache)
+            measured = measure(
+                self.plan,
+                Materials(
+                    features=found.features,
+                    pixels=PixelViews(data, found.how, encoder.preprocess),
+                    labels=_labels(data),
+                    encoder=encoder,
+                    views=found.how.views,
+                    images=len(data),
+                    unscorable=_unscorable(checks, encoder),
+                ),
+                seed=self.settings.seed,
+            )
         return ReportCard(
             encoder=encoder_record(encoder),
-            data=data_record(data, how, encoder, assumed=assumed),
+            data=data_record(data, found.how, encoder, assumed=self._assumed(encoder)),
             checks=tuple(checks),
             metrics=measured.records,
             problems=tuple(measured.problems),
             provenance=provenance(
-                self.registry, how, precision_floor(encoder, probe, how), cached, started, clock
+                self.registry, found.how, found.choice, found.floor, found.cached, started, clock
             ),
             samples={**identity_columns(data), **measured.samples},
         )
 
-    def _extraction(self, encoder: Encoder) -> tuple[Extraction, bool]:
-        text, assumed = self.settings.recipe, False
+    def assist(self, encoder: Encoder, data: Dataset) -> None:
+        """The share of this process in the extraction of ``run``, which rank 0 does."""
+        with self._cache() as cache:
+            self._extracted(encoder, data, cache)
+
+    def _extracted(self, encoder: Encoder, data: Dataset, cache: Path) -> "_Extracted":
+        how = self._extraction(encoder)
+        probe = PixelViews(data, replace(how, views=1), encoder.preprocess).head(PROBE_IMAGES)[:, 0]
+        choice = self._precision(encoder, data, how, cache)
+        embedder = Embedder(encoder, replace(how, precision=choice.precision), on_message=self._say)
+        how = replace(embedder.how, batch_size=gather(self.world, embedder.rows)[0])
+        features: dict[Space, Features] = {}
+        cached = 0
+        for space in self.plan.spaces:
+            if space == "embedding" or encoder.project is not None:
+                one = embedder.of(replace(how, space=space))
+                features[space], there = self._features(one, data, cache, probe)
+                cached += there
+        if cached:
+            total = len(data) * how.views * len(features)
+            self._say(f"features: {cached:,} of {total:,} views read from the cache.")
+        return _Extracted(
+            how=how,
+            choice=choice,
+            probe=probe,
+            floor=precision_floor(embedder, probe),
+            features=features,
+            cached=cached,
+        )
+
+    def _checks(self, encoder: Encoder, data: Dataset, found: "_Extracted", cache: Path) -> list[Check]:
+        if self._of_data is None or self._of_data[0] is not data:
+            self._of_data = data, check_data(data)  # the same for every encoder
+        checks = [check_load(encoder.load), *self._of_data[1]]
+        checks += check_behaviour(encoder, found.probe, found.how)
+        for space, first in list(found.features.items())[:1]:
+            checks += check_features(first)
+            how = replace(found.how, space=space)
+            checks += check_preprocessing(encoder, data, first, how, cache=cache)
+        return checks
+
+    def _assumed(self, encoder: Encoder) -> bool:
+        """Whether nothing names the recipe."""
+        return self.settings.recipe == "auto" and "recipe" not in encoder.facts
+
+    def _extraction(self, encoder: Encoder) -> Extraction:
+        """How to extract; in float32 until the precision is chosen."""
+        text, workers = self.settings.recipe, self.settings.workers
         if text == "auto":
-            recorded = encoder.facts.get("recipe")
-            text, assumed = recorded or "simclr", recorded is None
+            text = encoder.facts.get("recipe", _USUAL)
         recipe = self._recipe(text)
-        precision: Precision = "fp32"
-        if self.settings.precision in ("bf16", "fp16"):
-            precision = self.settings.precision  # type: ignore[assignment]
-        how = Extraction(
+        return Extraction(
             recipe=recipe,
             views=1 if recipe.identity or not self.plan.views else self.settings.views,
             seed=self.settings.seed,
             views_mode=self.settings.views_mode,
-            precision=precision,
+            compiled=self.settings.compiled,
             batch_size=self.settings.batch_size or pick_batch_size(encoder.preprocess.size, self.device),
-            workers=self.settings.workers,
+            workers=pick_workers(self.device) if workers is None else workers,
             device=self.device,
         )
-        return how, assumed
+
+    def _precision(self, encoder: Encoder, data: Dataset, how: Extraction, cache: Path) -> Choice:
+        """The precision asked for, or what ``auto`` settles on for this encoder, data and device."""
+        if self.settings.precision in ("fp32", "bf16", "fp16"):
+            return Choice(precision=self.settings.precision, reason="asked for")  # type: ignore[arg-type]
+        recipe = self._recipe(_USUAL) if how.recipe.identity else how.recipe
+
+        def pairs() -> Tensor:
+            views = PixelViews(data, replace(how, recipe=recipe, views=3), encoder.preprocess)
+            return views.head(PROBE_IMAGES)[:, 1:]
+
+        mine = None if self.world.rank else settled_precision(encoder, data, how, pairs, cache=cache)
+        choice = gather(self.world, mine)[0]
+        assert choice is not None  # rank 0 made it
+        return choice
 
     def _features(
-        self, encoder: Encoder, data: Dataset, how: Extraction, cache: Path, probe: Tensor
-    ) -> tuple[dict[Space, Features], int]:
-        features: dict[Space, Features] = {}
+        self, embedder: Embedder, data: Dataset, cache: Path, probe: Tensor
+    ) -> tuple[Features, int]:
+        """Features and how many views of them, over all processes, came from the cache."""
+        encoder, how = embedder.encoder, embedder.how
         cached = 0
 
         def watch(progress: Progress) -> None:
@@ -255,35 +293,55 @@ class Line:
             cached = progress.cached
             self._on_progress(progress)
 
-        total = 0
-        for space in self.plan.spaces:
-            if space == "projection" and encoder.project is None:
-                continue
-            one = replace(how, space=space)
-            features[space] = features_of(encoder, data, one, cache=cache, on_progress=watch)
-            if cached and not check_cache(encoder, probe, features[space], one):
-                self._say("the cached features are not what this encoder computes; computing them again.")
-                forget(encoder, data, one, cache=cache)
-                features[space] = features_of(encoder, data, one, cache=cache, on_progress=watch)
-            total += cached
-        if total:
-            self._say(
-                f"features: {total:,} of {len(data) * how.views * len(features):,} views read from the cache."
+        def compute() -> Features:
+            return features_of(
+                encoder, data, how, cache=cache, embedder=embedder, on_progress=watch, world=self.world
             )
-        return features, total
+
+        features = compute()
+        if any(gather(self.world, bool(cached) and not check_cache(encoder, probe, features, how))):
+            self._say("the cached features are not what this encoder computes; computing them again.")
+            parts_of(encoder, data, how, cache=cache).drop()
+            gather(self.world, None)  # nobody writes before all have dropped
+            features = compute()
+        return features, sum(gather(self.world, cached))
 
     def _recipe(self, text: str) -> Recipe:
         return parse_recipe(text, self.registry.recipes.usable())
 
-    def _cache(self, scratch: Path) -> Path:
+    @contextlib.contextmanager
+    def _cache(self) -> Iterator[Path]:
+        """The folder of features, or one that lasts as long as the run."""
         wanted = self.settings.cache
-        if wanted is False:
-            return scratch
-        folder = default_cache() if wanted is None or wanted is True else Path(wanted)
-        if writable(folder):
-            return folder
-        self._say(f"the cache {folder} cannot be written; running without a cache.")
-        return scratch
+        folder = default_cache() if wanted is None or isinstance(wanted, bool) else Path(wanted)
+        if wanted is not False and writable(folder):
+            yield folder
+            return
+        if self.world.size > 1:
+            raise _unshared(self.world, f"{folder} cannot be written")
+        if wanted is not False:
+            self._say(f"the cache {folder} cannot be written; running without a cache.")
+        with tempfile.TemporaryDirectory(prefix="sslaudit-") as scratch:
+            yield Path(scratch)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Extracted:
+    """Features, and what is known about how they came about."""
+
+    how: Extraction
+    choice: Choice
+    probe: Tensor
+    """The identity view of the first images, uint8."""
+    floor: float
+    features: dict[Space, Features]
+    cached: int
+
+
+def _unshared(world: World, why: str) -> UsageError:
+    return UsageError(
+        f"{world.size} processes share their work through the cache, and {why}; give --cache FOLDER."
+    )
 
 
 def _unscorable(checks: Sequence[Check], encoder: Encoder) -> str:

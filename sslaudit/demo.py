@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from sslaudit.audit import Line, Settings
+from sslaudit.audit import Line
 from sslaudit.comparison import paired_difference
 from sslaudit.data import Dataset
 from sslaudit.errors import EncoderError, TrainingError
@@ -18,6 +18,7 @@ from sslaudit.loading import load_encoder
 from sslaudit.registry import Registry
 from sslaudit.report.card import ReportCard, write_card
 from sslaudit.results import Interval
+from sslaudit.settings import Settings
 from sslaudit.train.loop import train
 
 METHODS = ("simclr", "barlow-twins")

@@ -24,6 +24,9 @@ LAYOUT = 1
 PART_IMAGES = 256
 """Images in a part."""
 
+ABOUT = "about.json"
+"""Beside the parts: what they are, for people. Its time is when they were last used."""
+
 
 def key_of(facts: Mapping[str, object]) -> str:
     """sha256 of ``facts`` as canonical JSON."""
@@ -51,32 +54,46 @@ class Parts:
         """Where a part lies."""
         return self.folder / f"part-{part:06d}.npy"
 
+    def has(self, part: int) -> bool:
+        """Whether a part is written."""
+        return self.path(part).is_file()
+
     def missing(self) -> list[int]:
         """Parts not yet written."""
-        return [part for part in range(self.count) if not self.path(part).is_file()]
+        return [part for part in range(self.count) if not self.has(part)]
 
     def write(self, part: int, features: np.ndarray) -> None:
         """Write a part whole or not at all. Raises ``StoreError`` when the disk refuses."""
         content = io.BytesIO()  # np.save into a real file loses the reason when the disk is full
         np.save(content, features, allow_pickle=False)
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(dir=self.folder, suffix=".tmp")
-        except OSError as error:
-            raise StoreError(f"cannot write features to {self.folder}: {error.strerror}.") from error
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content.getbuffer())
-            os.replace(name, self.path(part))
-        except OSError as error:
-            raise StoreError(f"cannot write features to {self.folder}: {error.strerror}.") from error
-        finally:
-            Path(name).unlink(missing_ok=True)
+        write_whole(self.path(part), content.getbuffer())
+
+    def describe(self, about: Mapping[str, str | int]) -> None:
+        """Say in words what these features are, and that they are in use now."""
+        text = json.dumps(dict(about), ensure_ascii=True, indent=1)
+        write_whole(self.folder / ABOUT, text.encode())
 
     def drop(self) -> None:
         """Remove all parts."""
         for part in range(self.count):
             self.path(part).unlink(missing_ok=True)
+
+
+def write_whole(path: Path, content: bytes | memoryview) -> None:
+    """Write a file below a cache whole or not at all. Raises ``StoreError`` when the disk refuses."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
+    except OSError as error:
+        raise StoreError(f"cannot write features to {path.parent}: {error.strerror}.") from error
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        os.replace(name, path)
+    except OSError as error:
+        raise StoreError(f"cannot write features to {path.parent}: {error.strerror}.") from error
+    finally:
+        Path(name).unlink(missing_ok=True)
 
 
 class Features:
@@ -104,7 +121,10 @@ class Features:
 
     def identity(self) -> np.ndarray:
         """View 0 of every image, (N, D)."""
-        return np.concatenate([block[:, 0].copy() for block in self._blocks()])
+        rows = np.empty((self.shape[0], self.shape[2]), dtype=np.float32)
+        for place, block in self.chunks():
+            rows[place] = block[:, 0]
+        return rows
 
     def read(self) -> np.ndarray:
         """All of it in memory, (N, V, D)."""

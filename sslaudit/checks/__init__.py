@@ -1,10 +1,10 @@
 """Guards that run before any score."""
 
+from sslaudit.checks.data import check_data
 from sslaudit.checks.encoder import (
     PROBE_IMAGES,
     check_behaviour,
     check_cache,
-    check_data,
     check_features,
     check_load,
 )

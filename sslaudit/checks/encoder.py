@@ -1,10 +1,11 @@
-"""Is this encoder loaded, alive and repeatable, and is the data what it seems?"""
+"""Is this encoder loaded, alive and repeatable?"""
+
+from collections.abc import Iterator
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from sslaudit.data import Dataset
 from sslaudit.encoder import Encoder, LoadAudit
 from sslaudit.extraction import Extraction, embed_batch
 from sslaudit.results import Check, Status
@@ -17,25 +18,6 @@ _TOLERANCE = {"fp32": 1e-4, "bf16": 3e-2, "fp16": 1e-2}
 def check_load(load: LoadAudit) -> Check:
     """All backbone tensors come from the file."""
     return Check(name="load", status="pass" if load.complete else "fail", message=load.sentence())
-
-
-def check_data(data: Dataset) -> Check:
-    """No image has two labels, and none stands on both sides of the split."""
-    test = set(data.test.tolist())
-    seen: dict[str, tuple[int, bool]] = {}
-    torn, leaked = set(), set()
-    for i, digest in enumerate(data.digests):
-        label, held_out = -1 if data.labels is None else int(data.labels[i]), i in test
-        first_label, first_held_out = seen.setdefault(digest, (label, held_out))
-        torn |= {digest} if label != first_label else set()
-        leaked |= {digest} if held_out != first_held_out else set()
-    found = [
-        f"{len(digests)} identical images {what}"
-        for digests, what in ((torn, "have different labels"), (leaked, "stand in both train and test"))
-        if digests
-    ]
-    message = "; ".join(found) or "no image has two labels or stands in both train and test"
-    return Check(name="data", status="warn" if found else "pass", message=message)
 
 
 def check_behaviour(encoder: Encoder, images: Tensor, how: Extraction) -> list[Check]:
@@ -67,30 +49,49 @@ def check_behaviour(encoder: Encoder, images: Tensor, how: Extraction) -> list[C
 
 def check_features(features: Features) -> list[Check]:
     """The identity-view embeddings are finite, vary, and fill more than one direction."""
-    h = features.identity().astype(np.float64)
-    bad = np.flatnonzero(~np.isfinite(h).all(axis=1))
-    bad_views = sum(int((~np.isfinite(block)).any(axis=(1, 2)).sum()) for _, block in features.chunks())
-    if bad_views:
-        first = f", first image {bad[0]}" if len(bad) else ""
-        return [Check(name="finite", status="fail", message=f"{bad_views} images have NaN or Inf{first}")]
+    bad = [
+        rows.start + int(i)
+        for rows, block in features.chunks()
+        for i in np.flatnonzero(~np.isfinite(block).all(axis=(1, 2)))
+    ]
+    if bad:
+        message = f"{len(bad)} images have NaN or Inf, first image {bad[0]}"
+        return [Check(name="finite", status="fail", message=message)]
     finite = Check(name="finite", status="pass", message="no NaN or Inf")
-    spread = np.linalg.norm(h - h.mean(axis=0), axis=1).max()
-    scale = np.linalg.norm(h, axis=1).max()
+    norms = np.concatenate([np.linalg.norm(block, axis=1) for block in _identity(features)])
+    scale, zeros = float(norms.max()), int((norms == 0).sum())
+    mean = sum(block.sum(axis=0) for block in _identity(features)) / len(features)
+    spread = max(float(np.linalg.norm(block - mean, axis=1).max()) for block in _identity(features))
     if spread <= 1e-6 * max(scale, np.finfo(np.float64).tiny):
         return [finite, Check(name="non-constant", status="fail", message="all images have one embedding")]
-    if zeros := int((np.linalg.norm(h, axis=1) == 0).sum()):
-        message = f"{zeros:,} of {len(h):,} images have an embedding of zeros, which has no direction"
+    if zeros:
+        message = f"{zeros:,} of {len(features):,} images have an embedding of zeros, which has no direction"
         return [finite, Check(name="non-constant", status="fail", message=message)]
     alive = Check(name="non-constant", status="pass", message="embeddings differ between images")
-    if len(h) < 3:
+    if len(features) < 3:
         return [finite, alive]
-    centred = (h - h.mean(axis=0)) / scale
-    gram = centred.T @ centred if h.shape[1] <= len(h) else centred @ centred.T
-    rank = float(np.trace(gram) ** 2 / (gram**2).sum())
-    most = min(len(h) - 1, h.shape[1])
+    rank, most = _participation(features, mean, scale), min(len(features) - 1, features.shape[2])
     status: Status = "fail" if rank < 1.01 and most > 1 else "pass"
     message = f"participation ratio {rank:.1f}, at most {most}"
     return [finite, alive, Check(name="rank", status=status, message=message)]
+
+
+def _identity(features: Features) -> Iterator[np.ndarray]:
+    """The identity-view embeddings in float64, block by block: all of them would fill the memory."""
+    return (block[:, 0].astype(np.float64) for _, block in features.chunks())
+
+
+def _participation(features: Features, mean: np.ndarray, scale: float) -> float:
+    """(sum of eigenvalues)^2 / sum of their squares, of the covariance."""
+    if features.shape[2] <= len(features):
+        gram = np.zeros((features.shape[2],) * 2)
+        for block in _identity(features):
+            centred = (block - mean) / scale
+            gram += centred.T @ centred
+    else:
+        centred = (np.concatenate(list(_identity(features))) - mean) / scale
+        gram = centred @ centred.T
+    return float(np.trace(gram) ** 2 / (gram**2).sum())
 
 
 def check_cache(encoder: Encoder, images: Tensor, features: Features, how: Extraction) -> bool:

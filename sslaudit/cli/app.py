@@ -2,6 +2,7 @@
 
 import typer
 
+from sslaudit.cli.cache import cache
 from sslaudit.cli.demo import demo
 from sslaudit.cli.evaluate import evaluate
 from sslaudit.cli.inspect import inspect
@@ -20,6 +21,7 @@ app.command("evaluate")(evaluate)
 app.command("inspect")(inspect)
 app.command("train")(train)
 app.command("demo")(demo)
+app.add_typer(cache)
 app.command("plugins")(plugins)
 app.command("list")(list_)
 

@@ -1,6 +1,7 @@
 """``sslaudit evaluate``: the report card of one or more encoders on one data set."""
 
 import shlex
+from contextlib import nullcontext
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -26,12 +27,13 @@ from sslaudit.cli.output import folders, prepared, refuse_other_cards
 from sslaudit.cli.sources import announce
 from sslaudit.errors import EncoderError, UsageError
 from sslaudit.refs import DataRef, EncoderRef
+from sslaudit.world import World
 
 if TYPE_CHECKING:
-    from sslaudit.audit import Settings
     from sslaudit.encoder import Override
     from sslaudit.registry import Registry
     from sslaudit.report.card import ReportCard
+    from sslaudit.settings import Settings
 
 
 class Format(StrEnum):
@@ -82,8 +84,20 @@ def evaluate(
     per_class: Annotated[
         int | None, typer.Option(help="At most so many images of each class and split.")
     ] = None,
+    group: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN|REGEX",
+            help="Images of one group stay on one side of the split: a column, or an expression in names.",
+        ),
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
-    precision: Annotated[str, typer.Option(help="auto (fp32), fp32, bf16, fp16.")] = "auto",
+    precision: Annotated[
+        str, typer.Option(help="fp32, bf16, fp16; auto goes below fp32 where that is faster and close.")
+    ] = "auto",
+    compile_: Annotated[
+        bool, typer.Option("--compile", help="Compile the encoder: pays off on many thousand images.")
+    ] = False,
     batch_size: Annotated[str, typer.Option(help="Views in one forward pass: a number, or auto.")] = "auto",
     workers: Annotated[str, typer.Option(help="Threads that decode images: a number, or auto.")] = "auto",
     output: Annotated[Path, typer.Option(help="Folder for the cards, one folder for each encoder.")] = Path(
@@ -123,11 +137,12 @@ def evaluate(
     if data is None:
         announce(parsed, found)
         return _audit_only(parsed, override, found)
-    with prepared(output):
+    world = World.from_environment()
+    with nullcontext() if world.rank else prepared(output):
         if not overwrite:
             refuse_other_cards(places, [str(ref) for ref in parsed], str(DataRef.parse(data)))
         announce(parsed, found)
-        from sslaudit.audit import Settings
+        from sslaudit.settings import Settings
 
         settings = Settings(
             metrics=metrics,
@@ -138,15 +153,17 @@ def evaluate(
             seed=seed,
             device=device,
             precision=precision,
+            compiled=compile_,
             batch_size=_number("--batch-size", batch_size),
-            workers=_number("--workers", workers) or 0,
+            workers=_number("--workers", workers),
             max_images=max_images,
             per_class=per_class,
+            group=group,
             cache=False if no_cache else cache,
             override=override,
         )
         try:
-            done, code = _run(found, settings, parsed, data, places, html)
+            done, code = _run(found, settings, parsed, data, places, html, world)
         except KeyboardInterrupt:
             if not no_cache:
                 complain("features so far are kept: the same command goes on where it stopped.")
@@ -162,31 +179,37 @@ def _run(
     data: str,
     places: list[Path],
     html: bool,
+    world: World,
 ) -> tuple[list[tuple["ReportCard", Path]], int]:
     """A card for each reference, written as soon as it is there, and the exit code of those without."""
     from sslaudit.audit import Line
+    from sslaudit.extraction import together
     from sslaudit.report.card import write_card
     from sslaudit.report.html import write_page
     from sslaudit.report.progress import Meter
 
     done: list[tuple[ReportCard, Path]] = []
     failures: list[EncoderError] = []
-    with Meter() as meter:
-        line = Line(found, settings, on_progress=meter.update, on_message=meter.say)
+    with Meter(silent=world.rank > 0) as meter:
+        line = Line(found, settings, on_progress=meter.update, on_message=meter.say, world=world)
         dataset = None
-        for ref, folder in zip(refs, places, strict=True):
-            try:
-                encoder = line.load(ref)
-            except EncoderError as error:  # the others are still worth their cards
-                failures.append(error)
-                continue
-            dataset = dataset or line.open(data)
-            meter.start(str(ref))
-            card = line.run(encoder, dataset)
-            write_card(card, folder)
-            if html:
-                write_page(card, folder / "card.html")
-            done.append((card, folder))
+        with together(world):
+            for ref, folder in zip(refs, places, strict=True):
+                try:
+                    encoder = line.load(ref)
+                except EncoderError as error:  # the others are still worth their cards
+                    failures.append(error)
+                    continue
+                dataset = dataset or line.open(data)
+                meter.start(str(ref))
+                if world.rank:
+                    line.assist(encoder, dataset)
+                    continue
+                card = line.run(encoder, dataset)
+                write_card(card, folder)
+                if html:
+                    write_page(card, folder / "card.html")
+                done.append((card, folder))
     for failure in failures:
         complain(f"error: {failure}")
     return done, max((failure.exit_code for failure in failures), default=0)

@@ -10,6 +10,7 @@ import typer
 
 from sslaudit.errors import SslauditError
 from sslaudit.registry import Registry, installed
+from sslaudit.world import World
 
 P = ParamSpec("P")
 
@@ -41,7 +42,12 @@ def guarded(command: Callable[P, int | None]) -> Callable[P, None]:
 
 
 def complain(message: str) -> None:
-    """One message on stderr, control characters and undecodable bytes escaped."""
+    """One message on stderr, control characters and undecodable bytes escaped.
+
+    Of several processes each but the first says which it is.
+    """
+    rank = World.from_environment().rank
+    message = f"[rank {rank}] {message}" if rank else message
     shown = "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in message)
     typer.echo(shown.encode("utf-8", "backslashreplace").decode(), err=True)
 

@@ -148,6 +148,10 @@ class Provenance:
     precision: str
     precision_floor: float
     """Largest distance between unit embeddings in this precision and in float32, on a probe batch."""
+    precision_reason: str
+    """Who chose the precision, and by what measurement."""
+    compiled: bool
+    """Whether the encoder was compiled by ``torch.compile``."""
     batch_size: int
     """Views in one forward pass; float32 features agree over batch sizes to about 1e-5."""
     command: str
@@ -228,13 +232,17 @@ def json_schema() -> dict[str, Any]:
 def write_card(card: ReportCard, folder: Path) -> Path:
     """Write ``card.json`` and ``samples.parquet`` whole or not at all; returns the path of the JSON."""
     text = to_json(card)
+    path, samples = folder / "card.json", folder / "samples.parquet"
+    before = path.is_file()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _replace(folder / "samples.parquet", lambda path: _write_samples(card, path))
-        _replace(folder / "card.json", lambda path: path.write_text(text, encoding="utf-8"))
+        _replace(samples, lambda path: _write_samples(card, path))
+        _replace(path, lambda path: path.write_text(text, encoding="utf-8"))
     except OSError as error:
+        if not before:  # samples without a card are half a report
+            samples.unlink(missing_ok=True)
         raise OutputError(f"cannot write to '{folder}': {error.strerror or error}.") from error
-    return folder / "card.json"
+    return path
 
 
 def read_card(path: str | Path) -> ReportCard:

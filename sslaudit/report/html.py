@@ -31,9 +31,11 @@ def page(card: ReportCard) -> str:
 
 def write_page(card: ReportCard, path: Path) -> None:
     """Write the page to ``path``. Raises ``OutputError`` when the disk refuses."""
+    text = page(card)
     try:
-        path.write_text(page(card), encoding="utf-8")
+        path.write_text(text, encoding="utf-8")
     except OSError as error:
+        path.unlink(missing_ok=True)  # half a page
         raise OutputError(f"cannot write '{path}': {error.strerror or error}.") from error
 
 

@@ -15,8 +15,10 @@ _EVERY_SECONDS = 30.0
 class Meter:
     """A context that shows how an extraction goes."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, silent: bool = False) -> None:
+        """With ``silent`` nothing is shown: another process of the same run speaks."""
         self._console = console(stderr=True)
+        self._console.quiet = silent
         self._live = self._console.is_terminal
         columns = (
             TextColumn("{task.description}"),
@@ -53,8 +55,18 @@ class Meter:
             self._bar.update(self._task, completed=progress.done, total=progress.total, rate=rate)
         if not self._live and time.monotonic() - self._spoke >= _EVERY_SECONDS:
             self._spoke = time.monotonic()
-            self.say(f"{self._name}: {progress.done:,} of {progress.total:,} views, {rate}")
+            left = (progress.total - progress.done) * seconds / max(progress.done - progress.cached, 1)
+            self.say(
+                f"{self._name}: {progress.done:,} of {progress.total:,} views, {rate}, {_clock(left)} left"
+            )
 
     def say(self, message: str) -> None:
         """One line."""
         self._console.print(message, markup=False)
+
+
+def _clock(seconds: float) -> str:
+    """``4 s``, ``12 min``, ``3.5 h``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

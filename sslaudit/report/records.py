@@ -18,7 +18,7 @@ from sslaudit.registry import Registry
 from sslaudit.report.card import DataRecord, EncoderRecord, LoadRecord, PreprocessRecord, Provenance
 
 if TYPE_CHECKING:  # it imports all augmentations, which an inspection does without
-    from sslaudit.extraction import Extraction
+    from sslaudit.extraction import Choice, Extraction
 
 
 def encoder_record(encoder: Encoder) -> EncoderRecord:
@@ -66,7 +66,13 @@ def identity_columns(data: Dataset) -> dict[str, Sequence[str]]:
 
 
 def provenance(
-    registry: Registry, how: "Extraction", floor: float, cached: int, started: datetime, clock: float
+    registry: Registry,
+    how: "Extraction",
+    choice: "Choice",
+    floor: float,
+    cached: int,
+    started: datetime,
+    clock: float,
 ) -> Provenance:
     """How the run was made; ``clock`` is ``time.perf_counter()`` at its start."""
     return Provenance(
@@ -76,6 +82,8 @@ def provenance(
         device=_device_name(how.device),
         precision=how.precision,
         precision_floor=floor,
+        precision_reason=choice.reason,
+        compiled=how.compiled,
         batch_size=how.batch_size,
         command=shlex.join(["sslaudit", *sys.argv[1:]]),
         started=started.isoformat(timespec="seconds"),

@@ -41,6 +41,7 @@ def render(card: ReportCard, *, next_step: str = "") -> RenderableType:
     notes += [("skipped", line) for line in words.skipped(card)]
     notes += [("problem", line) for line in card.problems]
     notes += [("input", "; ".join(words.preprocessing(card.encoder.preprocess)))]
+    notes += words.extraction(card)
     blocks += [Text(), listing(notes)]
     if next_step:
         blocks += [Text(), Text(next_step, style="dim")]

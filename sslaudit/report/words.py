@@ -129,6 +129,20 @@ def preprocessing(record: PreprocessRecord) -> tuple[str, str, str]:
     )
 
 
+def extraction(card: ReportCard) -> list[tuple[str, str]]:
+    """What the views were, in full, and the precision where it is not plain float32."""
+    data, made = card.data, card.provenance
+    lines = []
+    if data.views > 1:
+        shared = ", one bank for all images" if data.views_mode == "bank" else ""
+        lines.append(
+            ("views", f"{data.views} of each image{shared}, seed {data.seed}; {data.recipe_details}")
+        )
+    if made.precision != "fp32":
+        lines.append(("precision", f"{made.precision}, {made.precision_reason}"))
+    return lines
+
+
 def number(value: float) -> str:
     """Three significant digits in the card's manner: ``.884``, ``1.25``, ``-.31``, ``1.2e-05``."""
     if value and abs(value) < 1e-3:

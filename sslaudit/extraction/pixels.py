@@ -1,0 +1,62 @@
+"""The views of a data set as pixels, made when they are read."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sslaudit.data import Dataset
+from sslaudit.encoder import Preprocess
+from sslaudit.errors import DataError
+from sslaudit.extraction.how import Extraction
+from sslaudit.store import PART_IMAGES
+from sslaudit.views import draw, make_views
+
+# Views made at once: on a CPU what the encoder takes next should still be in the cache.
+_CPU_BYTES, _GPU_BYTES = 16 * 2**20, 64 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class PixelViews:
+    """The views of a data set as pixels: (N, V, 3, H, W) uint8."""
+
+    data: Dataset
+    how: Extraction
+    preprocess: Preprocess
+
+    def chunks(self) -> Iterator[tuple[slice, Tensor]]:
+        """Rows and their views, piece by piece in order."""
+        for group in self.groups(range(len(self.data))):
+            yield slice(group.start, group.stop), self.views(group, [self.read(i) for i in group])
+
+    def head(self, images: int) -> Tensor:
+        """The views of the first images, (n, V, 3, H, W)."""
+        block = range(min(images, len(self.data)))
+        return self.views(block, [self.read(i) for i in block])
+
+    def read(self, i: int) -> np.ndarray:
+        """The pixels (H, W, 3) of image i. Raises ``DataError`` when it was readable once and is not now."""
+        try:
+            return self.data.read(i)
+        except (OSError, DataError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise DataError(
+                f"'{self.data.ids[i]}' of '{self.data.ref}' cannot be read any more: {reason}. "
+                "Features so far are kept; bring the image back, or run again without it."
+            ) from error
+
+    def views(self, block: range, images: Sequence[np.ndarray]) -> Tensor:
+        """The views (n, V, 3, H, W) of the decoded images of ``block``, on the device."""
+        uniforms = draw(
+            self.how.seed, [self.data.digests[i] for i in block], self.how.views, mode=self.how.views_mode
+        )
+        return make_views(images, uniforms, self.how.recipe, self.preprocess, device=self.how.device)
+
+    def groups(self, block: range) -> list[range]:
+        """``block`` in pieces whose views fit a bounded memory."""
+        height, width = self.preprocess.size
+        most = _CPU_BYTES if torch.device(self.how.device).type == "cpu" else _GPU_BYTES
+        step = max(1, min(PART_IMAGES, most // (self.how.views * 3 * height * width)))
+        return [block[i : i + step] for i in range(0, len(block), step)]

@@ -1,0 +1,106 @@
+"""Which precision ``--precision auto`` takes, by what was measured."""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from sslaudit.data import Dataset
+from sslaudit.encoder import Encoder
+from sslaudit.extraction.embedder import Embedder, embed_batch
+from sslaudit.extraction.how import Extraction, Precision
+from sslaudit.store import write_whole
+
+SHARE = 0.01
+"""The deviation allowed, as a share of the median distance of two views of one image."""
+
+_FASTER = 1.2
+"""By how much the lower precision must be faster: less is noise."""
+
+_SIDE = 512
+"""Side of the matrices whose product tells whether a CPU computes in bfloat16 at all."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Choice:
+    """A precision, and why."""
+
+    precision: Precision
+    reason: str
+    """In words, with the numbers."""
+
+
+def choose_precision(encoder: Encoder, views: Tensor, how: Extraction) -> Choice:
+    """The lower precision of the device if it is faster and deviates little enough, else float32.
+
+    ``views`` (B, 2, 3, H, W) are two drawn views of each probe image. The deviation is the largest
+    l2 distance between the unit embeddings of one view in the two precisions; it must stay below
+    1 % of the median distance of two views of one image in float32.
+    """
+    full = replace(how, precision="fp32")
+    lower = lower_precision(how.device)
+    if lower is None:
+        return Choice(precision="fp32", reason=f"{how.device} computes nothing lower any faster")
+    probe = views.flatten(0, 1)
+    slow, fast = Embedder(encoder, full), Embedder(encoder, replace(how, precision=lower))
+    exact = normalize(embed_batch(encoder, probe, full), dim=1)
+    deviation = float((normalize(fast(probe).cpu(), dim=1) - exact).norm(dim=1).max())
+    pairs = exact.view(len(views), 2, -1)
+    allowed = SHARE * float((pairs[:, 0] - pairs[:, 1]).norm(dim=1).median())
+    measured = (
+        f"{lower} deviates from float32 by up to {deviation:.1e}; allowed is {allowed:.1e}, "
+        f"{SHARE:.0%} of the median distance of two views"
+    )
+    if not deviation < allowed:
+        return Choice(precision="fp32", reason=measured)
+    times = [_seconds(lambda: fast(probe)), _seconds(lambda: slow(probe))]
+    if times[1] < _FASTER * times[0]:
+        return Choice(precision="fp32", reason=f"{lower} is not clearly faster here")
+    return Choice(precision=lower, reason=measured)
+
+
+def settled_precision(
+    encoder: Encoder, data: Dataset, how: Extraction, views: Callable[[], Tensor], *, cache: Path
+) -> Choice:
+    """``choose_precision``, decided once: a later run, or one that resumes, finds the choice in ``cache``."""
+    path = cache / "precision" / f"{how.key(encoder, data)}.json"
+    try:
+        return Choice(**json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        choice = choose_precision(encoder, views(), how)
+    write_whole(path, json.dumps(asdict(choice)).encode())
+    return choice
+
+
+def lower_precision(device: str) -> Precision | None:
+    """The lower precision that a device has arithmetic of its own for; None when there is none."""
+    kind = torch.device(device).type
+    if kind == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+    if kind == "mps":
+        return "fp16"
+    square = torch.ones(_SIDE, _SIDE)
+    low = square.to(torch.bfloat16)
+    return "bf16" if 1.5 * _seconds(lambda: low @ low) < _seconds(lambda: square @ square) else None
+
+
+def precision_floor(embedder: Embedder, images: Tensor) -> float:
+    """Largest l2 distance between unit embeddings as extracted and in plain float32, over a probe batch."""
+    full = replace(embedder.how, precision="fp32", compiled=False)
+    low = normalize(embedder(images).cpu(), dim=1)
+    return float((low - normalize(embed_batch(embedder.encoder, images, full), dim=1)).norm(dim=1).max())
+
+
+def _seconds(call: Callable[[], Tensor]) -> float:
+    """The best of three, to the last kernel."""
+    best = float("inf")
+    for _ in range(4):  # the first one warms up
+        start = time.perf_counter()
+        call().flatten()[:1].cpu()
+        best = min(best, time.perf_counter() - start)
+    return best
