@@ -5,7 +5,7 @@ from sslaudit.extraction.embedder import Embedder, embed_batch
 from sslaudit.extraction.how import Extraction, OnProgress, Precision, Progress, ViewsMode
 from sslaudit.extraction.pipeline import extract, features_of, parts_of
 from sslaudit.extraction.pixels import PixelViews
-from sslaudit.extraction.precision import Choice, choose_precision
+from sslaudit.extraction.precision import Choice, choose_precision, lower_precision
 from sslaudit.extraction.together import gather, together
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "extract",
     "features_of",
     "gather",
+    "lower_precision",
     "parts_of",
     "pick_batch_size",
     "pick_device",
