@@ -1,55 +1,105 @@
 """Pixel operations on a batch of views, with parameters of their own for each view.
 
-Grey levels are float32 (M, 3, h, w) that hold whole numbers from 0 to 255. Each operation equals
-torchvision's operation of the same name on each uint8 image, within one grey level.
+Grey levels are float32 (M, 3, h, w) that hold whole numbers from 0 to 255. Each operation changes
+them in place, and equals torchvision's operation of the same name on each uint8 image, within one
+grey level where none follows. On a CPU a pass over memory is what costs: hence the operations on
+planes, in place and into buffers at hand, and products that choose, as ``torch.where`` is not
+vectorised.
 """
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import interpolate, pad
+
+Interpolation = Literal["bilinear", "bicubic"]
 
 LUMA = (0.2989, 0.587, 0.114)
 """Weights of red, green and blue in gray."""
 
-_PIECE = 32
-"""Pixels of a row that one matrix product blurs."""
+_UNIT, _LEAST = 1 / 255, 1e-3
+"""A grey level of [0, 1], and less than that: what replaces a divisor of 0."""
+
+_LEVELS = 255.999
+"""torchvision scales [0, 1] back to grey levels by just under 256, so that rounding errors do no harm."""
+
+_BAND = 32
+"""Rows or columns that one matrix product blurs."""
 
 
-def resized_crop(images: Tensor, boxes: Tensor, size: tuple[int, int]) -> Tensor:
-    """Boxes (N, V, 4) of images (N, 3, H, W), resized bilinearly with antialiasing: (N, V, 3, h, w).
+def resized_crop(
+    image: np.ndarray, box: Sequence[int], size: tuple[int, int], how: Interpolation
+) -> np.ndarray:
+    """A box of an image (H, W, 3) uint8, resized with antialiasing: (h, w, 3) uint8, on the CPU.
 
-    A box is top, left, height, width. Both directions are matrix products: the right way for small
-    images, where the call for a single box is dear, and on a GPU.
+    A box is top, left, height, width. torch resizes uint8 pixels by torchvision's own kernel, which
+    is fastest on a contiguous copy of the box with channels last.
     """
-    n, v = boxes.shape[:2]
-    height, width = images.shape[2:]
-    h, w = size
-    rows = _tents(boxes[..., 0], boxes[..., 2], height, h).view(n, v * h, height)
-    columns = _tents(boxes[..., 1], boxes[..., 3], width, w).view(n * v, w, width)
-    levels = rows @ images.float().transpose(1, 2).reshape(n, height, 3 * width)
-    levels = levels.view(n * v, h * 3, width) @ columns.mT
-    return levels.round_().to(torch.uint8).view(n, v, h, 3, w).transpose(2, 3)
+    top, left, height, width = box
+    part = torch.from_numpy(image[top : top + height, left : left + width].copy())
+    resized = interpolate(part[None].permute(0, 3, 1, 2), size, mode=how, antialias=True)
+    pixels: np.ndarray = resized[0].permute(1, 2, 0).numpy()
+    return pixels
 
 
-def _tents(start: Tensor, length: Tensor, side: int, out: int) -> Tensor:
+def resized_crops(
+    images: Tensor, boxes: Tensor, flipped: Tensor, size: tuple[int, int], how: Interpolation
+) -> Tensor:
+    """Boxes (N, V, 4) of images (N, H, W, 3) uint8, resized as by ``resized_crop``: (N, V, 3, h, w) uint8.
+
+    Views with ``flipped`` (N, V) have left and right exchanged. Both directions are matrix products:
+    the right way for small images, where the call for a single box is dear, and on a GPU.
+    """
+    (n, v), (height, width), (h, w) = boxes.shape[:2], images.shape[1:3], size
+    rows = _resize_weights(boxes[..., 0], boxes[..., 2], height, h, how)
+    columns = _resize_weights(boxes[..., 1], boxes[..., 3], width, w, how)
+    columns = torch.where(flipped[..., None, None], columns.flip(2), columns)
+    levels = images.permute(0, 2, 3, 1).float().reshape(n, width, 3 * height)
+    levels = columns.view(n, v * w, width) @ levels
+    # The uint8 kernel keeps whole grey levels between the two directions.
+    levels = levels.round_().clamp_(0, 255).view(n * v, w * 3, height) @ rows.view(n * v, h, height).mT
+    return levels.round_().clamp_(0, 255).to(torch.uint8).view(n, v, w, 3, h).permute(0, 1, 3, 4, 2)
+
+
+def _resize_weights(start: Tensor, length: Tensor, side: int, out: int, how: Interpolation) -> Tensor:
     """Weights (N, V, out, side) of the pixels from ``start`` on in each of ``out`` output pixels."""
     start, length = start[..., None, None].float(), length[..., None, None].float()
     scale = length / out
     pixel = torch.arange(side, device=start.device) + 0.5 - start
     centre = (torch.arange(out, device=start.device)[:, None] + 0.5) * scale
-    weights = (1 - (pixel - centre).abs_() / scale.clamp(min=1)).clamp_(min=0)
+    x = (pixel - centre).abs_() / scale.clamp(min=1)
+    if how == "bilinear":
+        weights = (1 - x).clamp_(min=0)
+    else:  # the cubic convolution of Keys (1981), a = -1/2
+        near, far = (1.5 * x - 2.5) * x * x + 1, ((2.5 - 0.5 * x) * x - 4) * x + 2
+        weights = torch.where(x < 1, near, torch.where(x < 2, far, 0))
     weights *= (pixel > 0) & (pixel < length)
     return weights.div_(weights.sum(dim=-1, keepdim=True))
 
 
-def flip(levels: Tensor) -> Tensor:
-    """Left and right exchanged."""
-    return levels.flip(-1)
+def on_rows(levels: Tensor, rows: np.ndarray, change: Callable[[Tensor], None]) -> None:
+    """Apply ``change`` to the views ``rows`` of ``levels``."""
+    if len(rows) == len(levels):
+        change(levels)
+    elif len(rows):
+        at = torch.from_numpy(rows).to(levels.device)
+        chosen = levels.index_select(0, at)
+        change(chosen)
+        levels.index_copy_(0, at, chosen)
 
 
 def jitter(
-    levels: Tensor, brightness: Tensor, contrast: Tensor, saturation: Tensor, hue: Tensor, order: np.ndarray
-) -> Tensor:
+    levels: Tensor,
+    brightness: np.ndarray,
+    contrast: np.ndarray,
+    saturation: np.ndarray,
+    hue: np.ndarray,
+    order: np.ndarray,
+) -> None:
     """``ColorJitter`` with factors (M,), hue in turns (M,), and ``order`` (M, 4): which operation comes when.
 
     The operations are numbered brightness 0, contrast 1, saturation 2, hue 3. Each result is cut to
@@ -61,92 +111,133 @@ def jitter(
         (adjust_saturation, saturation),
         (adjust_hue, hue),
     )
-    # Each turn writes the views sorted by operation, which spares a copy; ``at`` says where each view lies.
-    at = np.arange(len(levels))
     for turn in order.T:
-        out, start = torch.empty_like(levels), 0
-        for number, (operation, factor) in enumerate(operations):
-            rows = np.flatnonzero(turn == number)
-            if not len(rows):
-                continue
-            chosen = levels.index_select(0, _index(at[rows], levels))
-            done = operation(chosen, factor[_index(rows, levels)].view(-1, 1, 1, 1))
-            torch.floor(done, out=out[start : start + len(rows)])
-            start += len(rows)
-        at[np.argsort(turn, kind="stable")] = np.arange(len(levels))
-        levels = out
-    return levels.index_select(0, _index(at, levels))
+        for number in set(turn.tolist()):
+            (operation, factor), rows = operations[number], np.flatnonzero(turn == number)
+            on_rows(levels, rows, partial(operation, factor=factor[rows]))
 
 
-def _index(rows: np.ndarray, like: Tensor) -> Tensor:
-    return torch.from_numpy(rows).to(like.device)
+def adjust_brightness(levels: Tensor, factor: np.ndarray) -> None:
+    """Grey levels times ``factor`` (M,)."""
+    levels.mul_(_each(factor, levels)).clamp_(max=255).floor_()
 
 
-def adjust_brightness(levels: Tensor, factor: Tensor) -> Tensor:
-    """Grey levels times ``factor``."""
-    return (levels * factor).clamp_(0, 255)
+def adjust_contrast(levels: Tensor, factor: np.ndarray) -> None:
+    """Away from the mean luma by ``factor`` (M,)."""
+    grays = _luma(levels)
+    _blend(levels, grays.copy_(grays.mean(dim=(1, 2, 3), keepdim=True)), factor)
 
 
-def adjust_contrast(levels: Tensor, factor: Tensor) -> Tensor:
-    """Away from the mean luma by ``factor``."""
-    mean = _luma(levels).floor_().mean(dim=(1, 2, 3), keepdim=True)
-    return (levels * factor).add_(mean * (1 - factor)).clamp_(0, 255)
+def adjust_saturation(levels: Tensor, factor: np.ndarray) -> None:
+    """Away from the luma of each pixel by ``factor`` (M,)."""
+    _blend(levels, _luma(levels), factor)
 
 
-def adjust_saturation(levels: Tensor, factor: Tensor) -> Tensor:
-    """Away from the luma of each pixel by ``factor``."""
-    return (levels * factor).add_(_luma(levels).floor_() * (1 - factor)).clamp_(0, 255)
+def _blend(levels: Tensor, grays: Tensor, factor: np.ndarray) -> None:
+    # ``addcmul`` rounds as torchvision's sum does, once; a product and a sum would round twice.
+    levels.mul_(_each(factor, levels)).addcmul_(grays, _each(1 - factor, levels)).clamp_(0, 255).floor_()
 
 
-def adjust_hue(levels: Tensor, turn: Tensor) -> Tensor:
-    """The hue of HSV turned by ``turn`` of the circle; saturation and value stay."""
-    red, green, blue = levels.unbind(1)
-    low, high = levels.amin(1), levels.amax(1)
-    chroma = high - low
-    # A lerp with weights 0 and 1 chooses as torch.where does, and is vectorised.
-    sixth = torch.lerp(red - green + 4 * chroma, blue - red + 2 * chroma, (high == green).float())
-    sixth = torch.lerp(sixth, green - blue, (high == red).float())
-    sixth = sixth.div_(chroma.clamp(min=1)).add_(6 * turn.squeeze(1))
-    sixth -= torch.floor(sixth / 6).mul_(6)
-    # Each channel is a trapezium over the circle of hues, in sixths.
-    out = torch.stack(((sixth - 3).abs_().sub_(1), 2 - (sixth - 2).abs_(), 2 - (sixth - 4).abs_()), dim=1)
-    out = out.clamp_(0, 1).mul_(chroma.unsqueeze(1)).add_(low.unsqueeze(1))
-    # torchvision scales [0, 1] back to grey levels by just under 256, so that rounding errors do no harm.
-    return out.mul_(255.999 / 255)
+def adjust_hue(levels: Tensor, factor: np.ndarray) -> None:
+    """The hue of HSV turned by ``factor`` (M,) of the circle; saturation and value stay.
 
-
-def gray(levels: Tensor) -> Tensor:
-    """Luma in all three channels."""
-    return _luma(levels).floor_().expand(-1, 3, -1, -1)
-
-
-def blur(levels: Tensor, sigma: Tensor, kernel: int) -> Tensor:
-    """Gaussian blur of width ``sigma`` (M,) in pixels, an odd ``kernel`` of taps, reflected at the edge."""
-    taps = torch.arange(kernel, device=levels.device) - kernel // 2
-    weights = torch.softmax(-0.5 * (taps / sigma[:, None]) ** 2, dim=1)
-    levels = torch.nn.functional.pad(levels, [kernel // 2] * 4, mode="reflect")
-    levels = _convolve(_convolve(levels, weights).mT, weights).mT
-    return levels.round_()
-
-
-def _convolve(levels: Tensor, weights: Tensor) -> Tensor:
-    """Rows of (M, 3, R, S + taps - 1) with ``weights`` (M, taps): (M, 3, R, S).
-
-    Pieces of a row times a banded matrix: as matrix products, the convolution with another kernel
-    for each view is several times faster than as a grouped convolution.
+    Of the three channels of a pixel the largest and the smallest only change places. The one between
+    is cut to a grey level, so it takes torchvision's own sums and products in their order: any other
+    would end on the other side of a whole level now and then.
     """
-    m, taps = weights.shape
-    c, r, side = levels.shape[1], levels.shape[2], levels.shape[3] - taps + 1
-    pieces = -(-side // _PIECE)
-    band = weights.new_zeros((m, _PIECE, _PIECE + taps))
-    band[:, :, :taps] = weights[:, None]
-    # Rows of one element less move the weights one place to the right in each.
-    band = band.flatten(1)[:, :-_PIECE].view(m, _PIECE, _PIECE + taps - 1)
-    levels = torch.nn.functional.pad(levels, (0, pieces * _PIECE - side))
-    windows = levels.unfold(3, _PIECE + taps - 1, _PIECE).reshape(m, -1, _PIECE + taps - 1)
-    return (windows @ band.mT).view(m, c, r, pieces * _PIECE)[..., :side]
+    red, green, blue = levels.unbind(1)
+    low, high = torch.minimum(red, green), torch.maximum(red, green)
+    middle = torch.maximum(low, torch.minimum(high, blue))
+    torch.minimum(low, blue, out=low)
+    torch.maximum(high, blue, out=high)
+    value = high * _UNIT
+    span = torch.sub(value, low * _UNIT)
+    hue = _hue(levels, low, high, middle.mul_(_UNIT), value, span).add_(_each(factor, red))
+    hue.sub_(torch.floor(hue, out=middle)).mul_(6)
+    sextant = torch.floor(hue)
+    falling = hue.sub_(sextant).mul_(span.div_(torch.clamp(value, min=_LEAST, out=middle)))
+    rising = torch.sub(1, span, out=middle).add_(falling)
+    odd = torch.mul(sextant, 0.5, out=span).frac_().mul_(2)
+    middle = rising.lerp_(falling.neg_().add_(1), odd).mul_(value).mul_(_LEVELS).floor_()
+    # Each channel is largest, between or smallest by its distance from a place on the circle. A step
+    # of 1024 levels leads beyond the largest or the smallest, where it is cut.
+    for channel, centre, step in ((red, 2.5, 1024), (green, 1.5, -1024), (blue, 3.5, -1024)):
+        beyond = torch.sub(sextant, centre, out=hue).abs_().sub_(1.5)
+        torch.clamp(torch.add(middle, beyond, alpha=step, out=beyond), low, high, out=channel)
+
+
+def _hue(levels: Tensor, low: Tensor, high: Tensor, middle: Tensor, value: Tensor, span: Tensor) -> Tensor:
+    """Hue (M, h, w) in turns, from the extreme levels and the middle, largest and range of [0, 1]."""
+    red, green, blue = levels.unbind(1)
+    part = torch.sub(value, middle, out=middle).div_(span.clamp(min=_LEAST))
+    # Factors of 0 and 1 choose: the largest channel, and the one before it on the circle.
+    is_red, is_green = (torch.eq(high, channel, out=torch.empty_like(high)) for channel in (red, green))
+    before = torch.lerp(green, red, is_green).lerp_(blue, is_red)
+    is_low = torch.eq(before, low, out=before)
+    start = is_green.mul_(-2).add_(4)
+    start.addcmul_(start, is_red, value=-1)
+    hue = start.add_(torch.maximum(part, is_low, out=is_red))
+    return hue.sub_(torch.maximum(part, is_low.neg_().add_(1), out=is_red)).mul_(1 / 6).add_(1).frac_()
+
+
+def gray(levels: Tensor) -> None:
+    """Luma in all three channels."""
+    levels.copy_(_luma(levels))
+
+
+def solarize(levels: Tensor, threshold: float) -> None:
+    """Levels from ``threshold`` on inverted."""
+    inverted = torch.ge(levels, threshold, out=torch.empty_like(levels))
+    levels.lerp_(255 - levels, inverted)
+
+
+def blur(levels: Tensor, sigma: np.ndarray, kernel: int) -> None:
+    """Gaussian blur of width ``sigma`` (M,) in pixels, an odd ``kernel`` of taps, reflected at the edge.
+
+    Both directions are products with a banded matrix, which is cut into pieces of ``_BAND`` rows and
+    the columns that are not 0 in them.
+    """
+    m, c, h, w = levels.shape
+    rows = _blur_weights(sigma, kernel, h, levels.device)
+    columns = rows if h == w else _blur_weights(sigma, kernel, w, levels.device)
+    rows = rows.repeat_interleave(c, dim=0)
+    done = torch.empty_like(levels)
+    for a, b in _bands(h, kernel):
+        torch.bmm(rows[:, a, b], levels.view(m * c, h, w)[:, b], out=done.view(m * c, h, w)[:, a])
+    for a, b in _bands(w, kernel):
+        torch.bmm(done.view(m, c * h, w)[..., b], columns[:, a, b].mT, out=levels.view(m, c * h, w)[..., a])
+    levels.round_()
+
+
+def _blur_weights(sigma: np.ndarray, kernel: int, side: int, device: torch.device) -> Tensor:
+    """Weights (M, side, side) of each pixel of a line in each blurred one, reflected pixels added."""
+    reach = kernel // 2
+    taps = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma[:, None]) ** 2)
+    weights = torch.from_numpy(taps / taps.sum(axis=1, keepdims=True)).float().to(device)
+    # Cut from a line that holds the taps in its middle, each row begins one place before the last.
+    matrix = pad(weights, (side - 1 - reach,) * 2).unfold(1, side, 1).flip(1).contiguous()
+    # Pixel j > 0 is also its own reflection at -j, tap i + j of row i; the other edge is its mirror image.
+    reflected = pad(weights[:, reach + 1 :], (0, reach - 1)).unfold(1, reach, 1)
+    matrix[:, :reach, 1 : reach + 1] += reflected
+    matrix[:, -reach:, -reach - 1 : -1] += reflected.flip(1, 2)
+    return matrix
+
+
+def _bands(side: int, kernel: int) -> list[tuple[slice, slice]]:
+    reach = kernel // 2
+    return [
+        (slice(start, start + _BAND), slice(max(0, start - reach), start + _BAND + reach))
+        for start in range(0, side, _BAND)
+    ]
 
 
 def _luma(levels: Tensor) -> Tensor:
+    """Whole grey levels (M, 1, h, w)."""
     red, green, blue = levels.unbind(1)
-    return (red * LUMA[0]).add_(green, alpha=LUMA[1]).add_(blue, alpha=LUMA[2]).unsqueeze(1)
+    grays = torch.mul(red, LUMA[0]).add_(green, alpha=LUMA[1]).add_(blue, alpha=LUMA[2])
+    return grays.floor_().unsqueeze(1)
+
+
+def _each(factor: np.ndarray, levels: Tensor) -> Tensor:
+    """``factor`` (M,) as what multiplies each view of ``levels``."""
+    return torch.from_numpy(factor).to(levels).view(-1, *[1] * (levels.ndim - 1))

@@ -8,18 +8,19 @@ import hashlib
 import itertools
 import math
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from enum import IntEnum
-from typing import Any, Literal
+from functools import partial
+from typing import Literal
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torchvision.transforms.v2.functional import resized_crop
 
 from sslaudit import augment
 from sslaudit.encoder import Preprocess
-from sslaudit.recipes import Crop, Recipe
+from sslaudit.recipes import Blur, Color, Crop, Distribution, Interpolation, Recipe, factors
 
 CROP_TRIES = 10
 """Boxes that are tried before the centre of the image is taken."""
@@ -47,13 +48,17 @@ class Slot(IntEnum):
     GRAY = 29
     BLUR = 30
     SIGMA = 31
+    SOLARIZE = 32
 
 
 ORDERS = np.array(list(itertools.permutations(range(4))))
 """(24, 4): the orders in which ``augment.jitter`` may apply its four operations."""
 
-_CPU_BLOCK, _GPU_BLOCK = 2**19, 2**26
-"""Numbers that are augmented at once: what stays in the cache of a CPU, what fits the memory of a GPU."""
+_CPU_BLOCK, _GPU_BLOCK = 2**20, 2**26
+"""Numbers that are augmented at once: calls are dear for small views, memory is for large ones."""
+
+_CPU_ALONE = 2**17
+"""Numbers of a view that fills the cache of a CPU by itself: such views are augmented one by one."""
 
 _DENSE = 2**18
 """Multiplications for each channel up to which a CPU crops by matrix products, many boxes at once."""
@@ -138,89 +143,139 @@ def make_views(
     """Views (N, V, 3, h, w) uint8 on ``device`` of N decoded images (H, W, 3) uint8 of any sizes.
 
     ``uniforms`` is (N, V, SLOTS): from ``draw``, or any numbers in [0, 1). With ``identity`` view 0 is
-    the identity view and its numbers are not read; without, all V views are drawn. Raises
-    ``ValueError`` when the numbers do not fit the images.
+    the identity view and its numbers are not read; without, all V views are drawn. The drawn views
+    take the distributions of the recipe in turn, from the first on. Raises ``ValueError`` when the
+    numbers do not fit the images.
     """
     if uniforms.shape[::2] != (len(images), SLOTS):
         raise ValueError(f"uniforms {uniforms.shape} must be ({len(images)}, V, {SLOTS}).")
     n, v = uniforms.shape[:2]
-    h, w = preprocess.size
-    out = torch.empty((n, v, 3, h, w), dtype=torch.uint8, device=device)
-    start = int(identity)
-    still = start if recipe.crop else v
+    out = torch.empty((n, v, 3, *preprocess.size), dtype=torch.uint8, device=device)
+    start, turns = int(identity), len(recipe.distributions)
+    turn_of = np.where(np.arange(v) < start, -1, (np.arange(v) - start) % turns)
+    still = [i for i in range(v) if turn_of[i] < 0 or not recipe.distributions[turn_of[i]].crop]
     if still:
         for image, row in zip(images, out, strict=True):
-            row[:still] = torch.tensor(identity_view(image, preprocess)).permute(2, 0, 1)
-    if recipe.identity or not uniforms[:, start:].size:
-        return out
-    drawn, u = out[:, start:], uniforms[:, start:]
-    if recipe.crop:
-        _crop(images, u, recipe.crop, drawn)
-    if set(recipe.operations) - {recipe.crop}:
-        step = max(1, _block(device) // (u.shape[1] * 3 * h * w))
-        for i in range(0, n, step):
-            block = drawn[i : i + step]
-            levels = _augment(block.float().flatten(0, 1), u[i : i + step].reshape(-1, SLOTS), recipe)
-            # From float straight to uint8 torch is several times slower.
-            block.copy_(levels.to(torch.int16).view_as(block))
+            view = np.ascontiguousarray(identity_view(image, preprocess).transpose(2, 0, 1))
+            row[still] = torch.from_numpy(view).to(device)
+    for turn, distribution in enumerate(recipe.distributions):
+        at = np.flatnonzero(turn_of == turn)
+        u, rows = uniforms[:, at], (np.arange(n)[:, None] * v + at).ravel()
+        if not u.size:
+            continue
+        flipped = u[..., Slot.FLIP] < (distribution.flip.p if distribution.flip else 0.0)
+        views = out.view(n * v, 3, *preprocess.size)
+        if distribution.crop:
+            sizes = np.array([image.shape[:2] for image in images]).repeat(len(at), axis=0)
+            boxes = crop_boxes(u.reshape(-1, SLOTS), sizes, distribution.crop).reshape(n, len(at), 4)
+            _crop(images, boxes, flipped, distribution.crop.interpolation, views, rows.reshape(n, -1))
+        elif flipped.any():
+            mirrored = torch.from_numpy(rows[flipped.ravel()]).to(device)
+            _put(views, rows[flipped.ravel()], views.index_select(0, mirrored).flip(-1))
+        _augment(views, rows, u.reshape(-1, SLOTS), distribution)
     return out
 
 
-def _block(device: str) -> int:
-    return _CPU_BLOCK if torch.device(device).type == "cpu" else _GPU_BLOCK
-
-
-def _crop(images: Sequence[np.ndarray], u: np.ndarray, crop: Crop, out: Tensor) -> None:
-    """Fill ``out`` (N, V, 3, h, w) with random crops, images of one size together."""
-    h, w = out.shape[-2:]
+def _crop(
+    images: Sequence[np.ndarray],
+    boxes: np.ndarray,
+    flipped: np.ndarray,
+    how: Interpolation,
+    views: Tensor,
+    rows: np.ndarray,
+) -> None:
+    """Fill ``rows`` (N, V) of ``views`` with ``boxes`` (N, V, 4), mirrored where ``flipped`` (N, V)."""
+    h, w = size = (views.shape[2], views.shape[3])
+    alone: list[int] = []
     alike: dict[tuple[int, int], list[int]] = {}
     for i, image in enumerate(images):
-        alike.setdefault((image.shape[0], image.shape[1]), []).append(i)
-    for (H, W), members in alike.items():
-        sizes = np.tile([H, W], (len(members) * u.shape[1], 1))
-        boxes = crop_boxes(u[members].reshape(-1, SLOTS), sizes, crop).reshape(len(members), -1, 4)
-        if out.device.type == "cpu" and h * W * (H + w) > _DENSE:
-            for i, row in zip(members, boxes.tolist(), strict=True):
-                pixels = torch.from_numpy(np.require(images[i], requirements=["C", "W"])).permute(2, 0, 1)
-                for view, box in zip(out[i], row, strict=True):
-                    view.copy_(resized_crop(pixels, *box, size=[h, w], antialias=True))
-            continue
-        step = max(1, _block(out.device.type) // (u.shape[1] * 3 * max(H, W) * max(h, w)))
+        height, width = image.shape[:2]
+        dear = views.device.type == "cpu" and w * height * (width + h) > _DENSE
+        (alone if dear else alike.setdefault((height, width), [])).append(i)
+    if alone:
+        pixels = views.numpy()
+
+        def cut(i: int) -> None:
+            for row, box, mirrored in zip(rows[i], boxes[i].tolist(), flipped[i], strict=True):
+                view = augment.resized_crop(images[i], box, size, how)
+                pixels[row] = (view[:, ::-1] if mirrored else view).transpose(2, 0, 1)
+
+        with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+            list(pool.map(cut, alone))
+    for (height, width), members in alike.items():
+        step = max(1, _block(views) // (rows.shape[1] * 3 * max(height, width) * max(size)))
         for i in range(0, len(members), step):
-            group = members[i : i + step]
-            pixels = torch.from_numpy(np.stack([images[j] for j in group])).to(out.device).permute(0, 3, 1, 2)
-            where = torch.from_numpy(boxes[i : i + step]).to(out.device)
-            out[group] = augment.resized_crop(pixels, where, (h, w))
+            some = members[i : i + step]
+            stacked = torch.from_numpy(np.stack([images[j] for j in some])).to(views.device)
+            where, mirrored = (torch.from_numpy(each[some]).to(views.device) for each in (boxes, flipped))
+            done = augment.resized_crops(stacked, where, mirrored, size, how)
+            _put(views, rows[some].ravel(), done.flatten(0, 1))
 
 
-def _augment(levels: Tensor, u: np.ndarray, recipe: Recipe) -> Tensor:
-    """All operations but the crop on grey levels (M, 3, h, w), each on the views for which it was drawn."""
+Change = Callable[..., None]
+"""``change(levels, u=u)`` works on grey levels (M, 3, h, w) by the uniform numbers (M, SLOTS)."""
 
-    def drawn(slot: Slot, p: float) -> np.ndarray:
-        return np.flatnonzero(u[:, slot] < p)
 
-    def between(slot: Slot, low: float, high: float) -> Tensor:
-        return torch.from_numpy(low + u[rows, slot] * (high - low)).float().to(levels.device)
+@torch.inference_mode()
+def _augment(views: Tensor, rows: np.ndarray, u: np.ndarray, distribution: Distribution) -> None:
+    """Apply all operations behind crop and flip to ``rows`` of ``views`` (M, 3, h, w) uint8."""
+    changes = _changes(distribution, (views.shape[2], views.shape[3]))
+    changed = np.flatnonzero(sum((u[:, slot] < p for slot, p, _ in changes), np.zeros(len(u), dtype=bool)))
+    step = max(1, _block(views) // views[0].numel())
+    if views.device.type == "cpu" and views[0].numel() > _CPU_ALONE:
+        step = 1
+    for i in range(0, len(changed), step):
+        some = changed[i : i + step]
+        at = torch.from_numpy(rows[some]).to(views.device)
+        levels = views.index_select(0, at).float()
+        for slot, p, change in changes:
+            drawn = np.flatnonzero(u[some, slot] < p)
+            augment.on_rows(levels, drawn, partial(change, u=u[some[drawn]]))
+        # From float straight to uint8 torch is several times slower.
+        _put(views, rows[some], levels.to(torch.int16).to(torch.uint8))
 
-    def change(operation: Callable[..., Tensor], **parameters: Any) -> None:
-        at = torch.from_numpy(rows).to(levels.device)
-        levels.index_copy_(0, at, operation(levels.index_select(0, at), **parameters))
 
-    if recipe.flip and len(rows := drawn(Slot.FLIP, recipe.flip.p)):
-        change(augment.flip)
-    if recipe.color and len(rows := drawn(Slot.COLOR, recipe.color.p)):
-        change(
-            augment.jitter,
-            brightness=between(Slot.BRIGHTNESS, *recipe.color.factors),
-            contrast=between(Slot.CONTRAST, *recipe.color.factors),
-            saturation=between(Slot.SATURATION, *recipe.color.factors),
-            hue=between(Slot.HUE, -recipe.color.hue, recipe.color.hue),
-            order=ORDERS[(u[rows, Slot.ORDER] * len(ORDERS)).astype(np.int64)],
-        )
-    if recipe.gray and len(rows := drawn(Slot.GRAY, recipe.gray.p)):
-        change(augment.gray)
-    kernel = recipe.blur and recipe.blur.kernel_size((levels.shape[2], levels.shape[3]))
-    if recipe.blur and kernel and len(rows := drawn(Slot.BLUR, recipe.blur.p)):
-        sigma = between(Slot.SIGMA, recipe.blur.min_sigma, recipe.blur.max_sigma)
-        change(augment.blur, sigma=sigma, kernel=kernel)
-    return levels
+def _changes(distribution: Distribution, size: tuple[int, int]) -> list[tuple[Slot, float, Change]]:
+    """The operations behind crop and flip in their order: what decides on them, how likely, what they do."""
+    changes: list[tuple[Slot, float, Change]] = []
+    if color := distribution.color:
+        changes.append((Slot.COLOR, color.p, partial(_jitter, color=color)))
+    if distribution.gray:
+        changes.append((Slot.GRAY, distribution.gray.p, lambda levels, u: augment.gray(levels)))
+    if (blur := distribution.blur) and (kernel := blur.kernel_size(size)):
+        changes.append((Slot.BLUR, blur.p, partial(_blur, blur=blur, kernel=kernel)))
+    if solarize := distribution.solarize:
+        threshold = solarize.threshold
+        changes.append((Slot.SOLARIZE, solarize.p, lambda levels, u: augment.solarize(levels, threshold)))
+    return changes
+
+
+def _jitter(levels: Tensor, u: np.ndarray, color: Color) -> None:
+    augment.jitter(
+        levels,
+        brightness=_between(u[:, Slot.BRIGHTNESS], *factors(color.brightness)),
+        contrast=_between(u[:, Slot.CONTRAST], *factors(color.contrast)),
+        saturation=_between(u[:, Slot.SATURATION], *factors(color.saturation)),
+        hue=_between(u[:, Slot.HUE], -color.hue, color.hue),
+        order=ORDERS[(u[:, Slot.ORDER] * len(ORDERS)).astype(np.int64)],
+    )
+
+
+def _blur(levels: Tensor, u: np.ndarray, blur: Blur, kernel: int) -> None:
+    augment.blur(levels, _between(u[:, Slot.SIGMA], blur.min_sigma, blur.max_sigma), kernel)
+
+
+def _between(u: np.ndarray, low: float, high: float) -> np.ndarray:
+    return low + u * (high - low)
+
+
+def _put(views: Tensor, rows: np.ndarray, done: Tensor) -> None:
+    """``views[rows] = done``; on a CPU torch takes thirty times as long for bytes."""
+    if views.device.type == "cpu":
+        views.numpy()[rows] = done.numpy()
+    else:
+        views.index_copy_(0, torch.from_numpy(rows).to(views.device), done)
+
+
+def _block(views: Tensor) -> int:
+    return _CPU_BLOCK if views.device.type == "cpu" else _GPU_BLOCK

@@ -8,6 +8,7 @@ from sslaudit.cli.evaluate import evaluate
 from sslaudit.cli.inspect import inspect
 from sslaudit.cli.listing import list_, plugins
 from sslaudit.cli.train import train
+from sslaudit.cli.views import views
 
 app = typer.Typer(
     name="sslaudit",
@@ -20,6 +21,7 @@ app = typer.Typer(
 app.command("evaluate")(evaluate)
 app.command("inspect")(inspect)
 app.command("train")(train)
+app.command("views")(views)
 app.command("demo")(demo)
 app.add_typer(cache)
 app.command("plugins")(plugins)

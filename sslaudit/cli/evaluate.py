@@ -61,7 +61,8 @@ class ViewsMode(StrEnum):
 def evaluate(
     refs: Annotated[list[str], typer.Argument(metavar="REF...", help="Checkpoint files, or SCHEME:NAME.")],
     data: Annotated[
-        str | None, typer.Option("--data", metavar="DATA", help="A folder of images, or digits (embedded).")
+        str | None,
+        typer.Option("--data", metavar="DATA", help="A folder of images, or SCHEME:NAME (list datasets)."),
     ] = None,
     metrics: Annotated[
         str | None, typer.Option(help="Metrics by name, with options: knn(k=20,T=0.07),alignment.")

@@ -16,7 +16,8 @@ def train(
         str, typer.Argument(metavar="METHOD", help="simclr, barlow-twins; see `sslaudit list methods`.")
     ],
     data: Annotated[
-        str, typer.Option("--data", metavar="DATA", help="A folder of images, or digits (embedded).")
+        str,
+        typer.Option("--data", metavar="DATA", help="A folder of images, or SCHEME:NAME (list datasets)."),
     ],
     output: Annotated[Path, typer.Option("--output", help="The checkpoint file to write.")],
     backbone: Annotated[str, typer.Option(help="conv3 for tiny images, resnet18, resnet18-cifar.")] = "conv3",

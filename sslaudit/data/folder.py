@@ -45,7 +45,10 @@ def open_folder(ref: DataRef) -> Dataset:
     if not os.path.exists(path):
         raise DataNotFound(f"there is no folder '{ref.locator}'. --data takes a folder of images, or digits.")
     if not os.path.isdir(path):
-        raise DataNotFound(f"'{ref.locator}' is a file; --data takes a folder of images, or digits.")
+        raise DataNotFound(
+            f"'{ref.locator}' is a file; --data takes a folder of images, or says what a file is: csv:FILE, "
+            "arrays:FILE, webdataset:FILE."
+        )
     skips = Skips()
     files = sorted(_walk(Path(path), skips), key=lambda file: os.fsencode(file.id))
     if not files:
