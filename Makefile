@@ -24,8 +24,13 @@ fix: .venv/ready
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# The peers are set up beside sslaudit, without what they need for other purposes.
+PEERS := lightly==1.6.0 clip-benchmark==1.6.2 pytorch-lightning==2.6.6 lightning-utilities==0.15.3 \
+	torchmetrics==1.9.0
+
 bench: .venv/ready
-	$(BIN)/python benchmarks/views_and_extraction.py
+	$(BIN)/pip install --quiet --upgrade --target .cache/peers --no-deps $(PEERS)
+	PYTHONPATH=.cache/peers $(BIN)/python -m benchmarks
 
 # torch and torchvision are resolved in one go, so that they fit each other.
 .venv/ready: pyproject.toml

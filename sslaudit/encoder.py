@@ -64,10 +64,10 @@ class Preprocess:
             raise UsageError(f"preprocessing: {said}: a std below {_SMALLEST_STD:g} cannot be meant.")
 
     def normalise(self, images: Tensor) -> Tensor:
-        """uint8 (B, 3, H, W) to normalised float32 of the same shape, on the same device."""
+        """uint8 (B, 3, H, W) to normalised float32 of the same shape and layout, on the same device."""
         mean = torch.tensor(self.mean, device=images.device).view(3, 1, 1)
         std = torch.tensor(self.std, device=images.device).view(3, 1, 1)
-        return (images.float().div_(255.0) - mean) / std
+        return images.float().div_(255.0).sub_(mean).div_(std)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

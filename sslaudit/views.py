@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from enum import IntEnum
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -156,8 +156,9 @@ def make_views(
     still = [i for i in range(v) if turn_of[i] < 0 or not recipe.distributions[turn_of[i]].crop]
     if still:
         for image, row in zip(images, out, strict=True):
-            view = np.ascontiguousarray(identity_view(image, preprocess).transpose(2, 0, 1))
-            row[still] = torch.from_numpy(view).to(device)
+            view = torch.tensor(identity_view(image, preprocess)).permute(2, 0, 1).to(device)
+            for i in still:
+                row[i] = view
     for turn, distribution in enumerate(recipe.distributions):
         at = np.flatnonzero(turn_of == turn)
         u, rows = uniforms[:, at], (np.arange(n)[:, None] * v + at).ravel()
@@ -200,8 +201,7 @@ def _crop(
                 view = augment.resized_crop(images[i], box, size, how)
                 pixels[row] = (view[:, ::-1] if mirrored else view).transpose(2, 0, 1)
 
-        with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-            list(pool.map(cut, alone))
+        _side_by_side(cut, alone)
     for (height, width), members in alike.items():
         step = max(1, _block(views) // (rows.shape[1] * 3 * max(height, width) * max(size)))
         for i in range(0, len(members), step):
@@ -216,7 +216,6 @@ Change = Callable[..., None]
 """``change(levels, u=u)`` works on grey levels (M, 3, h, w) by the uniform numbers (M, SLOTS)."""
 
 
-@torch.inference_mode()
 def _augment(views: Tensor, rows: np.ndarray, u: np.ndarray, distribution: Distribution) -> None:
     """Apply all operations behind crop and flip to ``rows`` of ``views`` (M, 3, h, w) uint8."""
     changes = _changes(distribution, (views.shape[2], views.shape[3]))
@@ -224,8 +223,9 @@ def _augment(views: Tensor, rows: np.ndarray, u: np.ndarray, distribution: Distr
     step = max(1, _block(views) // views[0].numel())
     if views.device.type == "cpu" and views[0].numel() > _CPU_ALONE:
         step = 1
-    for i in range(0, len(changed), step):
-        some = changed[i : i + step]
+
+    @torch.inference_mode()  # of this thread
+    def change_some(some: np.ndarray) -> None:
         at = torch.from_numpy(rows[some]).to(views.device)
         levels = views.index_select(0, at).float()
         for slot, p, change in changes:
@@ -233,6 +233,31 @@ def _augment(views: Tensor, rows: np.ndarray, u: np.ndarray, distribution: Distr
             augment.on_rows(levels, drawn, partial(change, u=u[some[drawn]]))
         # From float straight to uint8 torch is several times slower.
         _put(views, rows[some], levels.to(torch.int16).to(torch.uint8))
+
+    pieces = [changed[i : i + step] for i in range(0, len(changed), step)]
+    if views.device.type == "cpu":
+        _side_by_side(change_some, pieces)
+    else:
+        for some in pieces:
+            change_some(some)
+
+
+def _side_by_side(work: Callable[[Any], None], pieces: Sequence[Any]) -> None:
+    """``work`` on all pieces, on as many threads as torch has, each piece on one.
+
+    When torch spreads a call over its threads they wait for each other at the end of it, and here
+    the calls are many and short.
+    """
+    threads = torch.get_num_threads()
+    if min(threads, len(pieces)) < 2:
+        for piece in pieces:
+            work(piece)
+        return
+    try:
+        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            list(pool.map(work, pieces))
+    finally:  # torch takes the last number set for threads to come
+        torch.set_num_threads(threads)
 
 
 def _changes(distribution: Distribution, size: tuple[int, int]) -> list[tuple[Slot, float, Change]]:

@@ -1,7 +1,4 @@
-"""Views: the draws, the identity view, and every pixel operation against torchvision."""
-
-import itertools
-from typing import Any
+"""Views: the draws, the identity view, and what views may depend on."""
 
 import numpy as np
 import pytest
@@ -10,10 +7,7 @@ from PIL import Image
 from scipy import stats
 from timm.data import create_transform
 from torch import Tensor
-from torchvision.transforms import v2
-from torchvision.transforms.v2 import functional as F  # noqa: N812
 
-from sslaudit import augment
 from sslaudit.encoder import Interpolation, Preprocess
 from sslaudit.recipes import BUILTIN_RECIPES, Crop, Recipe, parse_recipe
 from sslaudit.views import CROP_TRIES, ORDERS, SLOTS, Slot, crop_boxes, draw, identity_view, make_views
@@ -35,16 +29,6 @@ def picture(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
     coarse = Image.fromarray(rng.integers(0, 256, (5, 6, 3), dtype=np.uint8))
     smooth = np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC)).astype(int)
     return np.clip(smooth + rng.integers(-20, 21, smooth.shape), 0, 255).astype(np.uint8)
-
-
-def pictures(seed: int, count: int, size: int) -> Tensor:
-    """(count, 3, size, size) uint8; one of noise, one gray, one black."""
-    rng = np.random.default_rng(seed)
-    images = np.stack([picture(rng, size, size) for _ in range(count)])
-    images[0] = rng.integers(0, 256, images[0].shape)
-    images[1] = images[1][..., :1]
-    images[2] = 0
-    return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
 
 
 def assert_same(ours: Tensor, reference: Tensor) -> None:
@@ -118,7 +102,7 @@ def test_draws_are_those_of_version_1() -> None:
     first = draw(0, ["e3b0c44298fc1c14"], 2)[0, :, 0]
     assert first.tolist() == [0.017810111950267826, 0.11668125146161823]
     assert ORDERS[1].tolist() == [0, 1, 3, 2]
-    assert list(Slot) == [0, 10, *range(20, 32)]
+    assert list(Slot) == [0, 10, *range(20, 33)]
 
 
 def test_draws_are_uniform() -> None:
@@ -163,9 +147,12 @@ def test_views_depend_on_no_other_image(size: int) -> None:
         assert (fewer[0].int() - alone[0, :3].int()).abs().max() <= 1
 
 
-@pytest.mark.parametrize("text", ["flip(p=0.5)", "color", "gray(p=0.5)", "blur(min-sigma=1)"])
+@pytest.mark.parametrize(
+    "text", ["flip(p=0.5)", "color", "gray(p=0.5)", "blur(min-sigma=1)", "solarize(p=0.5,threshold=1)"]
+)
 def test_a_view_for_which_nothing_is_drawn_is_untouched(text: str) -> None:
-    slot = {"f": Slot.FLIP, "c": Slot.COLOR, "g": Slot.GRAY, "b": Slot.BLUR}[text[0]]
+    slots = {"f": Slot.FLIP, "c": Slot.COLOR, "g": Slot.GRAY, "b": Slot.BLUR, "s": Slot.SOLARIZE}
+    slot = slots[text[0]]
     u = draw(0, list("abcd"), 40)
     crops = make_views(sample(), u, recipe_of("crop"), square(40), identity=False)
     views = make_views(sample(), u, recipe_of(f"crop+{text}"), square(40), identity=False)
@@ -205,15 +192,94 @@ def test_blur_is_left_out_below_32_px() -> None:
         assert torch.equal(blurred, crops) is same
 
 
-@pytest.mark.parametrize("size", [(1, 1), (8, 8), (33, 47), (96, 96)])
+@pytest.mark.parametrize("size", [(1, 1), (8, 8), (20, 20), (24, 24), (32, 32), (33, 47), (96, 96), (97, 97)])
 def test_no_size_is_refused(size: tuple[int, int]) -> None:
     rng = np.random.default_rng(0)
-    images = [picture(rng, *source) for source in ((1, 1), (2, 3), (33, 500), (500, 33), (1, 90), (7, 7))]
+    images = [picture(rng, *source) for source in ((1, 1), (2, 3), (33, 500), (500, 33), (1, 90), (31, 17))]
     images[0].flags.writeable = False
     images[1] = images[1][::-1, ::-1]
-    for text in ("simclr", "color(strength=2.5,p=1)+gray(p=1)+blur(p=1,kernel=1)+flip"):
+    every = "color(strength=2.5,p=1)+gray(p=1)+blur(p=1,kernel=1)+flip+solarize(p=1)"
+    for text in ("simclr", "dino-global", every):
         views = make_views(images, rng.random((6, 5, SLOTS)), recipe_of(text), Preprocess(size=size))
         assert views.shape == (6, 5, 3, *size)
+        if text == "dino-global":  # one pixel has one colour, however it is cut
+            assert torch.equal(views[0], views[0, :, :, :1, :1].expand_as(views[0]))
+
+
+def asymmetric(text: str = "crop+blur(p=1,min-sigma=1)|crop(scale=0.5)+solarize(p=1)") -> Recipe:
+    recipe = recipe_of(text)
+    assert len(recipe.distributions) == 2
+    return recipe
+
+
+@pytest.mark.parametrize("size", [48, 220])
+def test_views_take_two_distributions_in_turn(size: int) -> None:
+    u = draw(3, list("abcd"), 6)
+    views = make_views(sample(), u, asymmetric(), square(size))
+    odd, even = (make_views(sample(), u, recipe_of(t), square(size)) for t in asymmetric().text.split("|"))
+    assert torch.equal(views[:, 0], odd[:, 0])
+    for i in range(1, 6):
+        same, other = (odd, even) if i % 2 else (even, odd)
+        # A matrix product of another shape may round a tie the other way.
+        assert (views[:, i].int() - same[:, i].int()).abs().max() <= 1
+        assert (views[:, i].int() - other[:, i].int()).abs().max() > 50
+    fewer = make_views(sample(), u[:, :3], asymmetric(), square(size))
+    assert (fewer.int() - views[:, :3].int()).abs().max() <= 1
+
+
+def test_a_pair_without_identity_view_has_one_view_of_each_distribution() -> None:
+    """What a trainer asks for: its two views are drawn from the first and from the second."""
+    u = draw(3, list("abcd"), 3)
+    pair = make_views(sample(), u[:, 1:], asymmetric(), square(48), identity=False)
+    assert (pair.int() - make_views(sample(), u, asymmetric(), square(48))[:, 1:].int()).abs().max() <= 1
+
+
+def test_a_distribution_may_start_from_the_identity_view() -> None:
+    u = draw(0, list("abcd"), 5)
+    recipe = asymmetric("crop|flip(p=1)")
+    views = make_views(sample(), u, recipe, square(40))
+    still = make_views(sample(), u, recipe_of("none"), square(40))
+    assert torch.equal(views[:, 2::2], still[:, 2::2].flip(-1))
+    assert torch.equal(views[:, 1::2], make_views(sample(), u, recipe_of("crop"), square(40))[:, 1::2])
+
+
+@pytest.mark.parametrize("size", [32, 130, 220])
+def test_threads_change_nothing(size: int) -> None:
+    u, before = draw(0, list("abcd"), 6), torch.get_num_threads()
+    try:
+        made = []
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            made.append(make_views(sample(), u, recipe_of("byol"), square(size)))
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(*made)
+
+
+def test_large_views_are_equal_to_the_byte_in_any_company() -> None:
+    images, u = sample(), draw(0, list("abcd"), 3)
+    together = make_views(images, u, recipe_of("barlow-twins"), square(220))
+    for i in (3, 1):
+        alone = make_views([images[i]], u[[i]], recipe_of("barlow-twins"), square(220))
+        assert torch.equal(alone[0], together[i])
+
+
+def test_boxes_do_not_depend_on_the_input_size() -> None:
+    """Encoders of other input sizes see the same boxes: a view is the other one, resized."""
+    u = draw(0, list("abcd"), 4)
+    large, small = (make_views(sample(), u, recipe_of("crop+flip"), square(s)).float() for s in (128, 32))
+    reduced = torch.nn.functional.avg_pool2d(large.flatten(0, 1), 4).view_as(small)
+    assert (reduced - small)[:, 1:].abs().mean() < 5
+    assert (reduced - small.roll(1, 1))[:, 2:].abs().mean() > 15
+
+
+def test_a_bank_cuts_all_images_of_a_size_alike() -> None:
+    bank = draw(5, list("abcd"), 4, mode="bank")
+    crop = recipe_of("crop").distributions[0].crop
+    assert crop is not None
+    boxes = [crop_boxes(rows, np.tile((40, 50), (4, 1)), crop) for rows in bank]
+    assert all(np.array_equal(box, boxes[0]) for box in boxes)
 
 
 def test_numbers_must_fit_the_images() -> None:

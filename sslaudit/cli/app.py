@@ -1,5 +1,7 @@
 """The program ``sslaudit``: its commands, and what every command has in common."""
 
+import os
+
 import typer
 
 from sslaudit.cli.cache import cache
@@ -47,4 +49,6 @@ def common(
 
 def main() -> None:
     """Run the program."""
+    # Threads of torch that wait would spin, and take the cores from decoding and from others.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     app(prog_name="sslaudit")

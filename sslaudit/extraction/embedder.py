@@ -47,7 +47,7 @@ class Embedder:
         """Views in one forward pass; smaller than asked for when memory was short."""
         self._say = on_message or (lambda message: None)
         with torch.inference_mode(), _kernels(how):
-            self._network = _fastest(encoder, how)
+            self._network, self._layout = _fastest(encoder, how)
         if torch.device(how.device).type != "cpu":  # now, since the batch size is recorded
             self(torch.zeros((how.batch_size, 3, *encoder.preprocess.size), dtype=torch.uint8))
 
@@ -85,12 +85,19 @@ class Embedder:
         short = self.rows - len(images)
         if self.how.compiled and short:  # another shape would be compiled anew, to other kernels
             padded = torch.cat([images, images[-1:].expand(short, -1, -1, -1)])
-            return _features(self.encoder, self._network, padded, self.how)[: len(images)]
-        return _features(self.encoder, self._network, images, self.how)
+            return _features(self.encoder, self._network, padded, self.how, self._layout)[: len(images)]
+        return _features(self.encoder, self._network, images, self.how, self._layout)
 
 
-def _features(encoder: Encoder, network: Network, images: Tensor, how: Extraction) -> Tensor:
-    features = network(encoder.preprocess.normalise(images.to(how.device, non_blocking=True))).float()
+def _features(
+    encoder: Encoder,
+    network: Network,
+    images: Tensor,
+    how: Extraction,
+    layout: torch.memory_format = torch.contiguous_format,
+) -> Tensor:
+    pixels = images.to(how.device, non_blocking=True).contiguous(memory_format=layout)
+    features = network(encoder.preprocess.normalise(pixels)).float()
     if how.space == "embedding":
         return features
     if encoder.project is None:
@@ -110,28 +117,30 @@ def _autocast(network: Network, how: Extraction) -> Network:
     return low
 
 
-def _fastest(encoder: Encoder, how: Extraction) -> Network:
-    """The network in the fastest form that passes for it on noise."""
-    network = _autocast(encoder.embed, how)
+def _fastest(encoder: Encoder, how: Extraction) -> tuple[Network, torch.memory_format]:
+    """The network in the fastest form that passes for it on noise, and how its images lie."""
+    network, layout = _autocast(encoder.embed, how), torch.contiguous_format
     module = encoder.module
     if module is not None and encoder.embed is module:
-        form = next((form for form in (_folded(module), module) if _same(form, encoder, how)), None)
-        if form is not None:
-            network = _low(form, encoder, how)
-    return _compiled(network, encoder, how) if how.compiled else network
+        liked = torch.channels_last if is_large(encoder.preprocess.size) else layout
+        for form in (_folded(module, liked), module):
+            if _same(form, encoder, how, liked):
+                network, layout = _low(form, encoder, how, liked), liked
+                break
+    return (_compiled(network, encoder, how, layout) if how.compiled else network), layout
 
 
-def _low(form: nn.Module, encoder: Encoder, how: Extraction) -> Network:
+def _low(form: nn.Module, encoder: Encoder, how: Extraction, layout: torch.memory_format) -> Network:
     """``form`` in the precision asked for: in bfloat16 with its weights stored so, where it runs that way."""
     if how.precision == "bf16":
-        network = _laid_out(_cast(copy.deepcopy(form).to(torch.bfloat16)), encoder)
+        network = _cast(copy.deepcopy(form).to(torch.bfloat16))
         with contextlib.suppress(Exception):  # tensors of its own making may not fit the weights
-            _features(encoder, network, _noise(encoder), how)
+            _features(encoder, network, _noise(encoder), how, layout)
             return network
-    return _laid_out(_autocast(form, how), encoder)
+    return _autocast(form, how)
 
 
-def _folded(module: nn.Module) -> nn.Module:
+def _folded(module: nn.Module, layout: torch.memory_format) -> nn.Module:
     """A copy whose batch norms are folded into the convolutions before them; the module where none can be."""
     from torch.fx.experimental.optimization import fuse
 
@@ -143,25 +152,18 @@ def _folded(module: nn.Module) -> nn.Module:
             folded: nn.Module = fuse(module)
     except Exception:  # symbolic tracing gives up on what it cannot follow, in many ways
         return module
-    return folded
+    return folded.to(memory_format=layout)
 
 
 def _cast(network: nn.Module) -> Network:
     return lambda images: network(images.to(torch.bfloat16))
 
 
-def _laid_out(network: Network, encoder: Encoder) -> Network:
-    """``network`` on images whose channels come last, which large images like."""
-    if not is_large(encoder.preprocess.size):
-        return network
-    return lambda images: network(images.contiguous(memory_format=torch.channels_last))
-
-
-def _same(form: nn.Module, encoder: Encoder, how: Extraction) -> bool:
-    """Whether ``form`` in the layout of ``_laid_out`` gives in float32 what the encoder gives."""
+def _same(form: nn.Module, encoder: Encoder, how: Extraction, layout: torch.memory_format) -> bool:
+    """Whether ``form`` on images of this layout gives in float32 what the encoder gives."""
     noise = _noise(encoder)
     try:
-        there = _features(encoder, _laid_out(form, encoder), noise, how)
+        there = _features(encoder, form, noise, how, layout)
         here = _features(encoder, encoder.embed, noise, how)
     except Exception:  # memory that is laid out otherwise than the network expects, or that is short
         return False
@@ -173,12 +175,12 @@ def _noise(encoder: Encoder) -> Tensor:
     return torch.randint(256, (2, 3, *encoder.preprocess.size), generator=generator, dtype=torch.uint8)
 
 
-def _compiled(network: Network, encoder: Encoder, how: Extraction) -> Network:
+def _compiled(network: Network, encoder: Encoder, how: Extraction, layout: torch.memory_format) -> Network:
     """``network`` through ``torch.compile``. Raises ``EncoderError`` where that fails."""
     fast: Any = torch.compile(network, dynamic=False)
     blank = torch.zeros((how.batch_size, 3, *encoder.preprocess.size), dtype=torch.uint8)
     try:
-        _features(encoder, fast, blank, how)
+        _features(encoder, fast, blank, how, layout)
     except Exception as error:  # no compiler, or a network that torch.compile cannot take
         reason = " ".join(str(error).split())[:160]
         raise EncoderError(f"--compile: '{encoder.ref}' cannot be compiled here: {reason}") from error

@@ -7,8 +7,10 @@ batch sizes to about 1e-5.
 """
 
 import contextlib
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -20,11 +22,11 @@ from sslaudit.encoder import Encoder
 from sslaudit.extraction.devices import pick_batch_size, pick_workers
 from sslaudit.extraction.embedder import Embedder
 from sslaudit.extraction.how import Extraction, OnProgress, Progress
-from sslaudit.extraction.pixels import PixelViews
+from sslaudit.extraction.pixels import DECODED_BYTES, PixelViews
 from sslaudit.extraction.together import gather
 from sslaudit.recipes import parse_recipe
 from sslaudit.registry import installed
-from sslaudit.store import Features, Parts, default_cache
+from sslaudit.store import PART_IMAGES, Features, Parts, default_cache
 from sslaudit.world import ALONE, World
 
 
@@ -60,10 +62,9 @@ def features_of(
     if missing:
         embedder = embedder or Embedder(encoder, how)
         pixels = PixelViews(data, how, encoder.preprocess)
-        groups = {part: pixels.groups(parts.block(part)) for part in missing}
-        with _decoded(pixels, [group for some in groups.values() for group in some]) as images:
+        with _decoded(pixels, [i for part in missing for i in parts.block(part)]) as images:
             for part in missing:
-                parts.write(part, _part(embedder, pixels, groups[part], images, advance))
+                parts.write(part, _part(embedder, pixels, parts.block(part), images, advance))
     gather(world, None)  # every part is there when all have come
     return Features(parts)
 
@@ -76,18 +77,18 @@ def parts_of(encoder: Encoder, data: Dataset, how: Extraction, *, cache: Path) -
 def _part(
     embedder: Embedder,
     pixels: PixelViews,
-    groups: list[range],
-    images: Iterator[list[np.ndarray]],
+    block: range,
+    images: Iterator[np.ndarray],
     advance: Callable[[int], None],
 ) -> np.ndarray:
-    """(n, V, D) float32 of the images in ``groups``; ``advance`` hears of every batch of views."""
-    made = (pixels.views(group, next(images)).flatten(0, 1) for group in groups)
+    """(n, V, D) float32 of the images in ``block``; ``advance`` hears of every batch of views."""
+    pieces = (views.flatten(0, 1) for _, views in pixels.made(block, images))
     rows = []
-    for batch in _rebatched(made, pixels.how.batch_size):
+    for batch in _rebatched(pieces, pixels.how.batch_size):
         rows.append(embedder(batch))
         advance(len(batch))
     # A GPU has worked on its own so far; this waits for it.
-    return torch.cat(rows).cpu().view(sum(map(len, groups)), pixels.how.views, -1).numpy()
+    return torch.cat(rows).cpu().view(len(block), pixels.how.views, -1).numpy()
 
 
 def _rebatched(pieces: Iterable[Tensor], size: int) -> Iterator[Tensor]:
@@ -103,22 +104,29 @@ def _rebatched(pieces: Iterable[Tensor], size: int) -> Iterator[Tensor]:
 
 
 @contextlib.contextmanager
-def _decoded(pixels: PixelViews, groups: list[range]) -> Iterator[Iterator[list[np.ndarray]]]:
-    """The decoded images of each group in order, one group ahead when there are workers.
+def _decoded(pixels: PixelViews, order: list[int]) -> Iterator[Iterator[np.ndarray]]:
+    """The decoded images in order, some ahead when there are workers.
 
     Threads, not processes: decoding releases the interpreter lock, and threads need no shared
     memory, no ``__main__`` guard and no start method.
     """
-    if pixels.how.workers == 0:
-        yield ([pixels.read(i) for i in group] for group in groups)
+    workers = pixels.how.workers
+    if workers == 0:
+        yield map(pixels.read, order)
         return
-    with ThreadPoolExecutor(pixels.how.workers) as pool:
+    with ThreadPoolExecutor(workers) as pool:
 
-        def ahead() -> Iterator[list[np.ndarray]]:
-            waiting = [pool.submit(pixels.read, i) for i in groups[0]]
-            for group in [*groups[1:], range(0)]:
-                ready, waiting = waiting, [pool.submit(pixels.read, i) for i in group]
-                yield [future.result() for future in ready]
+        def ahead() -> Iterator[np.ndarray]:
+            waiting: deque[Future[np.ndarray]] = deque()
+            rest, room = iter(order), workers
+            while True:
+                waiting.extend(pool.submit(pixels.read, i) for i in islice(rest, max(0, room - len(waiting))))
+                if not waiting:
+                    return
+                image = waiting.popleft().result()
+                # Images of a data set are of about one size.
+                room = max(workers, min(PART_IMAGES, DECODED_BYTES // max(1, image.nbytes)))
+                yield image
 
         try:
             yield ahead()

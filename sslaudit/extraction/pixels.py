@@ -11,11 +11,13 @@ from sslaudit.data import Dataset
 from sslaudit.encoder import Preprocess
 from sslaudit.errors import DataError
 from sslaudit.extraction.how import Extraction
-from sslaudit.store import PART_IMAGES
 from sslaudit.views import draw, make_views
 
 # Views made at once: on a CPU what the encoder takes next should still be in the cache.
 _CPU_BYTES, _GPU_BYTES = 16 * 2**20, 64 * 2**20
+
+DECODED_BYTES = 128 * 2**20
+"""Decoded pixels that wait at once to become views, and about as many again that are read ahead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +30,9 @@ class PixelViews:
 
     def chunks(self) -> Iterator[tuple[slice, Tensor]]:
         """Rows and their views, piece by piece in order."""
-        for group in self.groups(range(len(self.data))):
-            yield slice(group.start, group.stop), self.views(group, [self.read(i) for i in group])
+        block = range(len(self.data))
+        for rows, views in self.made(block, map(self.read, block)):
+            yield slice(rows.start, rows.stop), views
 
     def head(self, images: int) -> Tensor:
         """The views of the first images, (n, V, 3, H, W)."""
@@ -54,9 +57,19 @@ class PixelViews:
         )
         return make_views(images, uniforms, self.how.recipe, self.preprocess, device=self.how.device)
 
-    def groups(self, block: range) -> list[range]:
-        """``block`` in pieces whose views fit a bounded memory."""
+    def made(self, block: range, images: Iterator[np.ndarray]) -> Iterator[tuple[range, Tensor]]:
+        """The views of the images of ``block``, piece by piece within a bounded memory.
+
+        ``images`` gives their pixels in order, and may have more to give afterwards.
+        """
         height, width = self.preprocess.size
         most = _CPU_BYTES if torch.device(self.how.device).type == "cpu" else _GPU_BYTES
-        step = max(1, min(PART_IMAGES, most // (self.how.views * 3 * height * width)))
-        return [block[i : i + step] for i in range(0, len(block), step)]
+        step = max(1, most // (self.how.views * 3 * height * width))
+        held: list[np.ndarray] = []
+        for i, image in zip(block, images, strict=False):
+            held.append(image)
+            full = len(held) == step or sum(one.nbytes for one in held) >= DECODED_BYTES
+            if full or i == block[-1]:
+                rows = range(i + 1 - len(held), i + 1)
+                yield rows, self.views(rows, held)
+                held = []

@@ -19,6 +19,7 @@ from sslaudit.encoder import Encoder, from_module
 from sslaudit.errors import DataError
 from sslaudit.extraction import Extraction, PixelViews, Progress, features_of, parts_of
 from sslaudit.extraction.pipeline import _rebatched
+from sslaudit.extraction.pixels import DECODED_BYTES
 from sslaudit.recipes import BUILTIN_RECIPES, parse_recipe
 from sslaudit.store import PART_IMAGES
 from sslaudit.train.backbones import build_backbone
@@ -239,3 +240,29 @@ def test_pixel_views_are_what_the_encoder_saw(data: Dataset, encoder: Encoder, t
     for rows, views in pixels.chunks():
         mean = views.float().div(255).mean(dim=(3, 4)).numpy()
         np.testing.assert_allclose(features[rows], mean, atol=1e-5)
+
+
+@pytest.mark.parametrize("workers", [0, 1, 3])
+def test_large_images_are_held_few_at_a_time(tmp_path: Path, workers: int) -> None:
+    """Decoded pixels are bounded, however large the images and however many fit into a batch of views."""
+    side = 2400
+    alive: set[int] = set()
+    most = 0
+
+    class Counted(np.ndarray):
+        def __del__(self) -> None:
+            alive.discard(id(self))
+
+    def read(i: int) -> np.ndarray:
+        nonlocal most
+        image = np.full((side, side, 3), i, dtype=np.uint8).view(Counted)
+        alive.add(id(image))
+        most = max(most, len(alive))
+        return image
+
+    data = replace(images(60), read=read)
+    encoder = from_module(Slow(), preprocess=PREPROCESS)
+    how = replace(HOW, views=1, workers=workers)
+    features_of(encoder, data, how, cache=tmp_path)
+    allowed = -(-DECODED_BYTES // (side * side * 3))
+    assert 0 < most <= 2 * allowed + workers
