@@ -201,7 +201,9 @@ def _run(
                 except EncoderError as error:  # the others are still worth their cards
                     failures.append(error)
                     continue
-                dataset = dataset or line.open(data)
+                if dataset is None:
+                    meter.wait(f"opening {data}")
+                    dataset = line.open(data)
                 meter.start(str(ref))
                 if world.rank:
                     line.assist(encoder, dataset)

@@ -8,6 +8,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 
 from sslaudit.extraction import Progress as Stand
 from sslaudit.report.terminal import console
+from sslaudit.report.words import cut
 
 _EVERY_SECONDS = 30.0
 
@@ -23,7 +24,7 @@ class Meter:
         columns = (
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
-            TextColumn("{task.completed:,.0f} of {task.total:,.0f} views  {task.fields[rate]}"),
+            TextColumn("{task.fields[stand]}"),
             TimeRemainingColumn(),
         )
         self._bar = Progress(*columns, console=self._console, transient=True, disable=not self._live)
@@ -40,25 +41,33 @@ class Meter:
     ) -> None:
         self._bar.stop()
 
+    def wait(self, name: str) -> None:
+        """Something of unknown length goes on."""
+        self._show(name, total=None)
+
     def start(self, name: str) -> None:
         """From now on progress is that of ``name``."""
-        if self._task is not None:
-            self._bar.remove_task(self._task)
         self._name, self._began = name, time.monotonic()
-        self._task = self._bar.add_task(name, total=1, rate="")
+        self._show(name, total=1)
 
     def update(self, progress: Stand) -> None:
         """Show where the extraction stands."""
         seconds = max(time.monotonic() - self._began, 1e-9)
-        rate = f"{(progress.done - progress.cached) / seconds:,.0f}/s"
+        fresh = progress.done - progress.cached
+        stand = f"{progress.done:,} of {progress.total:,} views"
+        if fresh:
+            stand += f"  {fresh / seconds:,.0f}/s"
         if self._task is not None:
-            self._bar.update(self._task, completed=progress.done, total=progress.total, rate=rate)
-        if not self._live and time.monotonic() - self._spoke >= _EVERY_SECONDS:
+            self._bar.update(self._task, completed=progress.done, total=progress.total, stand=stand)
+        if not self._live and fresh and time.monotonic() - self._spoke >= _EVERY_SECONDS:
             self._spoke = time.monotonic()
-            left = (progress.total - progress.done) * seconds / max(progress.done - progress.cached, 1)
-            self.say(
-                f"{self._name}: {progress.done:,} of {progress.total:,} views, {rate}, {_clock(left)} left"
-            )
+            left = _clock((progress.total - progress.done) * seconds / fresh)
+            self.say(f"{self._name}: {stand}, {left} left")
+
+    def _show(self, name: str, *, total: int | None) -> None:
+        if self._task is not None:
+            self._bar.remove_task(self._task)
+        self._task = self._bar.add_task(cut(name, 30), total=total, stand="")
 
     def say(self, message: str) -> None:
         """One line."""
