@@ -102,10 +102,7 @@ class Registry:
         """The scheme of ``ref``. Raises ``RefError`` with the spellings that work."""
         if not ref.scheme:
             raise RefError(_two_readings(ref.locator))
-        scheme = self._scheme(self.encoders, ref)
-        if not ref.locator.strip():
-            raise RefError(f"'{ref}' names nothing{f'; write {scheme.example}' if scheme.example else ''}.")
-        return scheme
+        return self._scheme(self.encoders, ref)
 
     def dataset_scheme(self, ref: DataRef) -> DatasetScheme:
         """The scheme of ``ref``. Raises ``RefError`` with the nearest spelling."""
@@ -114,7 +111,11 @@ class Registry:
     @staticmethod
     def _scheme(table: Table[S], ref: Ref) -> S:
         if ref.scheme in table.names():
-            return table.get(ref.scheme)
+            scheme = table.get(ref.scheme)
+            example = getattr(scheme, "example", "")
+            if not ref.locator.strip() and example != ref.scheme:  # digits are the whole of their name
+                raise RefError(f"'{ref}' names nothing{f'; write {example}' if example else ''}.")
+            return scheme
         if ref.locator.startswith("//"):
             hub = "the file, or a repository of the Hugging Face hub: hf:ORG/NAME"
             what = "the folder" if isinstance(ref, DataRef) else hub

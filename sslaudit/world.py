@@ -16,7 +16,7 @@ class World:
     @classmethod
     def from_environment(cls) -> "World":
         """What ``torchrun`` says in ``RANK``, ``WORLD_SIZE`` and ``LOCAL_RANK``; alone without it."""
-        if "TORCHELASTIC_RUN_ID" not in os.environ:
+        if not {"TORCHELASTIC_RUN_ID", "RANK", "WORLD_SIZE", "LOCAL_RANK"} <= os.environ.keys():
             return ALONE
         rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
         return cls(rank, size, int(os.environ["LOCAL_RANK"]))

@@ -308,14 +308,18 @@ def test_html_is_escaped_and_whole(digits: Dataset) -> None:
 def test_json_is_strict_and_round_trips(digits: Dataset, tmp_path: Path) -> None:
     name = b"caf\xe9.png".decode("utf-8", "surrogateescape")
     data = dataclasses.replace(digits, ids=(name, *digits.ids[1:]), ref=name)
-    card = audit(data, metric(lambda inputs: number(np.float32(0.1)), name="probe"))
+    data = dataclasses.replace(data, classes=(name, *digits.classes[1:]))
+    spoken = Estimate(value=np.float32(0.1), no_interval="a test", samples={"said": [name] * len(data)})
+    card = audit(data, metric(lambda inputs: spoken, name="probe"))
     sslaudit.write_card(card, tmp_path)
     text = (tmp_path / "card.json").read_text(encoding="utf-8")
     json.loads(text, parse_constant=lambda constant: pytest.fail(constant))
     again = sslaudit.read_card(tmp_path)
     assert again.data.ref == "caf\\udce9.png"
     assert again.metrics == card.metrics
-    assert again.samples["id"][0] == "caf\\udce9.png"
+    assert (
+        again.data.classes[0] == again.samples["probe/said"][0] == again.samples["id"][0] == "caf\\udce9.png"
+    )
     with pytest.raises(sslaudit.CardError, match="schema version 2"):
         from_json(text.replace('"schema_version": 1', '"schema_version": 2'), "'x'")
     with pytest.raises(sslaudit.CardError, match=r"encoder\.dim"):

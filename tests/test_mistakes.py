@@ -287,3 +287,20 @@ def test_weights_elsewhere_are_left_alone() -> None:
     tensor = module.first.weight
     assert loaded(module).module.first.weight is tensor
     assert tensor.is_meta
+
+
+# Data
+
+
+@pytest.mark.parametrize("text", ["csv:", "arrays:", "webdataset:", "torchvision: ", "hf-datasets:"])
+def test_data_that_name_nothing_are_answered_with_an_example(text: str) -> None:
+    message = refused(lambda: load_dataset(text), RefError)
+    assert message.startswith(f"'{text}' names nothing; write {text.strip()}")
+
+
+@pytest.mark.parametrize("text", ["", "|", "crop|", "|crop", "crop||flip"])
+def test_an_empty_recipe_is_quoted(text: str, here: Path) -> None:
+    message = refused(
+        lambda: sslaudit.evaluate("untrained:timm:resnet18", "digits", recipe=text, cache=False), RefError
+    )
+    assert message.startswith(f"recipe '{text}' is empty")

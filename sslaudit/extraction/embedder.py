@@ -182,8 +182,11 @@ def _compiled(network: Network, encoder: Encoder, how: Extraction, layout: torch
     try:
         _features(encoder, fast, blank, how, layout)
     except Exception as error:  # no compiler, or a network that torch.compile cannot take
-        reason = " ".join(str(error).split())[:160]
-        raise EncoderError(f"--compile: '{encoder.ref}' cannot be compiled here: {reason}") from error
+        reason = " ".join(str(error).split()).partition("Set TORCH")[0][:300].strip()
+        raise EncoderError(
+            f"'{encoder.ref}' cannot be compiled here: {reason or type(error).__name__}. "
+            "Leave out --compile; on a CPU it needs a C++ compiler such as g++."
+        ) from error
     return lambda images: fast(images)
 
 

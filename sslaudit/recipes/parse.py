@@ -82,7 +82,13 @@ def parse_recipe(text: str, named: Mapping[str, RecipeSpec]) -> Recipe:
     goes before a named recipe of the same name. Raises ``RefError``.
     """
     bare, at, version = text.strip().rpartition("@")
-    sides = [split_terms(side, "+") for side in (bare if at else version).split("|")]
+    spelled = (bare if at else version).split("|")
+    if any(not side.strip() for side in spelled):
+        raise RefError(
+            f"recipe '{text}' is empty{' on one side of |' if len(spelled) > 1 else ''}. Write a name as "
+            "simclr, or terms as crop+flip."
+        )
+    sides = [split_terms(side, "+") for side in spelled]
     name = sides[0][0].name
     if len(sides) == len(sides[0]) == 1 and name in named and name not in TERMS:
         spec = named[name]

@@ -263,7 +263,17 @@ def _write_samples(card: ReportCard, path: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    pq.write_table(pa.table({name: list(column) for name, column in card.samples.items()}), path)
+    columns = {utf8(name): [_storable(value) for value in column] for name, column in card.samples.items()}
+    pq.write_table(pa.table(columns), path)
+
+
+def utf8(text: str) -> str:
+    """``text`` with bytes that are no UTF-8, as file names may hold, written as escapes."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _storable(value: Any) -> Any:
+    return utf8(value) if isinstance(value, str) else value
 
 
 def _replace(path: Path, write: Any) -> None:

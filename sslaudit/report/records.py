@@ -15,7 +15,7 @@ import torch
 from sslaudit.data import Dataset
 from sslaudit.encoder import Encoder
 from sslaudit.registry import Registry
-from sslaudit.report.card import DataRecord, EncoderRecord, LoadRecord, PreprocessRecord, Provenance
+from sslaudit.report.card import DataRecord, EncoderRecord, LoadRecord, PreprocessRecord, Provenance, utf8
 
 if TYPE_CHECKING:  # it imports all augmentations, which an inspection does without
     from sslaudit.extraction import Choice, Extraction
@@ -57,12 +57,10 @@ def data_record(data: Dataset, how: "Extraction", encoder: Encoder, *, assumed: 
 
 def identity_columns(data: Dataset) -> dict[str, Sequence[str]]:
     """The columns that say which image a row of ``samples.parquet`` is: ``id`` and ``class``."""
-    # Parquet holds UTF-8: a file name that is not keeps its bytes as escapes.
-    ids = [name.encode("utf-8", "backslashreplace").decode() for name in data.ids]
+    ids = [utf8(name) for name in data.ids]
     if data.labels is None:
         return {"id": ids}
-    names = [name.encode("utf-8", "backslashreplace").decode() for name in data.classes]
-    return {"id": ids, "class": [names[label] for label in data.labels]}
+    return {"id": ids, "class": [utf8(data.classes[label]) for label in data.labels]}
 
 
 def provenance(

@@ -184,3 +184,13 @@ def test_the_projection_is_that_of_the_embedding() -> None:
     embedder = Embedder(encoder, HOW)
     z = embedder.of(replace(HOW, space="projection"))(PROBE)
     assert torch.equal(z, embedder(PROBE)[:, :2] * 3)
+
+
+@pytest.mark.slow
+def test_a_compiled_encoder_gives_the_same_features() -> None:
+    """Also for a last batch that is smaller, which is filled up to the compiled shape."""
+    encoder = from_module(scrambled("resnet18"), preprocess=LARGE)
+    compiled = Embedder(encoder, replace(HOW, compiled=True))
+    whole, rest = PROBE[:8], PROBE[8:]
+    for images in (whole, rest):
+        assert apart(compiled(images), embed_batch(encoder, images, HOW)) < 1e-4

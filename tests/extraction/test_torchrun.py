@@ -32,6 +32,8 @@ def test_only_torchrun_makes_a_world(monkeypatch: pytest.MonkeyPatch) -> None:
     assert World.from_environment() == ALONE
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
     assert World.from_environment() == World(1, 2, 1)
+    monkeypatch.delenv("RANK")
+    assert World.from_environment() == ALONE
     assert World(1, 2, 1).device("cuda") == "cuda:1"
     assert World(1, 2, 1).device("cpu") == "cpu"
     assert ALONE.device("cuda") == "cuda"
