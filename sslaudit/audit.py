@@ -227,6 +227,7 @@ class Line:
             self._say(f"features: {cached:,} of {total:,} views read from the cache.")
         return _Extracted(
             how=how,
+            embedder=embedder,
             choice=choice,
             probe=probe,
             floor=precision_floor(embedder, probe),
@@ -241,8 +242,8 @@ class Line:
         checks += check_behaviour(encoder, found.probe, found.how)
         for space, first in list(found.features.items())[:1]:
             checks += check_features(first)
-            how = replace(found.how, space=space)
-            checks += check_preprocessing(encoder, data, first, how, cache=cache)
+            embedder = found.embedder.of(replace(found.how, space=space))
+            checks += check_preprocessing(embedder, data, first, cache=cache)
         return checks
 
     def _assumed(self, encoder: Encoder) -> bool:
@@ -330,6 +331,7 @@ class _Extracted:
     """Features, and what is known about how they came about."""
 
     how: Extraction
+    embedder: Embedder
     choice: Choice
     probe: Tensor
     """The identity view of the first images, uint8."""

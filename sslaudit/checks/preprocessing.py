@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from sslaudit.data import Dataset, subset
-from sslaudit.encoder import IMAGENET_MEAN, IMAGENET_STD, Encoder
-from sslaudit.extraction import Extraction, features_of
+from sslaudit.encoder import IMAGENET_MEAN, IMAGENET_STD
+from sslaudit.extraction import Embedder, features_of
 from sslaudit.results import Check, Interval
 from sslaudit.stats import clopper_pearson
 from sslaudit.store import Features
@@ -23,9 +23,7 @@ _COMMON = (
 )
 
 
-def check_preprocessing(
-    encoder: Encoder, data: Dataset, features: Features, how: Extraction, *, cache: Path
-) -> list[Check]:
+def check_preprocessing(embedder: Embedder, data: Dataset, features: Features, *, cache: Path) -> list[Check]:
     """Warns when kNN is clearly better under another normalisation than the one that was assumed.
 
     Nothing when the normalisation is not assumed, or without two labelled classes. Accuracy is
@@ -34,7 +32,7 @@ def check_preprocessing(
     ``data`` as assumed. Costs one forward pass of these images for each alternative; a later run
     reads them from ``cache``.
     """
-    assumed = encoder.preprocess
+    encoder, assumed = embedder.encoder, embedder.encoder.preprocess
     if not assumed.source.startswith("assumed") or encoder.modality != "image" or len(data.classes) < 2:
         return []
     sample = subset(data, max_images=IMAGES)
@@ -47,8 +45,8 @@ def check_preprocessing(
     others = _COMMON[1:] if ours == _IMAGENET[1:] else (_IMAGENET,)
     measured, better = [f"{right.mean():.3f} as assumed"], []
     for name, mean, std in others:
-        other = replace(encoder, preprocess=replace(assumed, mean=mean, std=std))
-        found = features_of(other, sample, replace(how, views=1), cache=cache).identity()
+        other = embedder.of(replace(embedder.how, views=1), replace(assumed, mean=mean, std=std))
+        found = features_of(other.encoder, sample, other.how, cache=cache, embedder=other).identity()
         if not np.isfinite(found).all():
             continue
         correct = _correct(found, sample.labels)

@@ -4,12 +4,13 @@ import contextlib
 import copy
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from sslaudit.encoder import Encoder
+from sslaudit.encoder import Encoder, Preprocess
 from sslaudit.errors import EncoderError, UsageError
 from sslaudit.extraction.devices import is_large
 from sslaudit.extraction.how import Extraction
@@ -51,10 +52,12 @@ class Embedder:
         if torch.device(how.device).type != "cpu":  # now, since the batch size is recorded
             self(torch.zeros((how.batch_size, 3, *encoder.preprocess.size), dtype=torch.uint8))
 
-    def of(self, how: Extraction) -> "Embedder":
-        """The same network for another space of the same run."""
+    def of(self, how: Extraction, preprocess: Preprocess | None = None) -> "Embedder":
+        """The same network for another space of the same run, or on inputs made otherwise."""
         other = copy.copy(self)
         other.how = how
+        if preprocess is not None:
+            other.encoder = replace(self.encoder, preprocess=preprocess)
         return other
 
     @torch.inference_mode()
