@@ -1,10 +1,8 @@
 """Pixel operations on a batch of views, with parameters of their own for each view.
 
 Grey levels are float32 (M, 3, h, w) that hold whole numbers from 0 to 255. Each operation changes
-them in place, and equals torchvision's operation of the same name on each uint8 image, within one
-grey level where none follows. On a CPU a pass over memory is what costs: hence the operations on
-planes, in place and into buffers at hand, and products that choose, as ``torch.where`` is not
-vectorised.
+them in place and equals torchvision's operation of the same name on each uint8 image. On a CPU passes
+over memory cost: hence operations in place and into buffers at hand, and products that choose.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,12 +19,15 @@ Interpolation = Literal["bilinear", "bicubic"]
 LUMA = (0.2989, 0.587, 0.114)
 """Weights of red, green and blue in gray."""
 
-_UNIT, _LEAST = 1 / 255, 1e-3
-"""A grey level of [0, 1], and less than that: what replaces a divisor of 0."""
+# A number in a call costs torch a conversion to a tensor, as much as a pass over a small plane.
+_UNIT, _SIXTH, _HALF, _ONE, _BETWEEN, _SIX = map(torch.tensor, (1 / 255, 1 / 6, 0.5, 1.0, 1.5, 6.0))
 
-_LEVELS = 255.999
-"""torchvision scales [0, 1] back to grey levels by just under 256, so that rounding errors do no harm."""
-
+# torchvision scales [0, 1] back to grey levels by just under 256, so that rounding errors do no harm.
+_LEVELS = torch.tensor(255.999)
+_LEAST = 1e-3
+"""Below a grey level of [0, 1]: what replaces a divisor of 0."""
+_PLACES = tuple((torch.tensor(centre), step) for centre, step in ((2.5, 1024), (1.5, -1024), (3.5, -1024)))
+"""For red, green and blue: the sextants of hue at this distance of 1.5 leave the channel in between."""
 _BAND = 32
 """Rows or columns that one matrix product blurs."""
 
@@ -81,15 +82,31 @@ def _resize_weights(start: Tensor, length: Tensor, side: int, out: int, how: Int
     return weights.div_(weights.sum(dim=-1, keepdim=True))
 
 
+def upload(array: np.ndarray, device: torch.device | str) -> Tensor:
+    """``array`` on ``device``; a GPU fetches it from pinned memory while it works on."""
+    tensor = torch.from_numpy(array)
+    if torch.device(device).type == "cuda":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
+
+
 def on_rows(levels: Tensor, rows: np.ndarray, change: Callable[[Tensor], None]) -> None:
     """Apply ``change`` to the views ``rows`` of ``levels``."""
     if len(rows) == len(levels):
         change(levels)
     elif len(rows):
-        at = torch.from_numpy(rows).to(levels.device)
+        at = upload(rows, levels.device)
         chosen = levels.index_select(0, at)
         change(chosen)
-        levels.index_copy_(0, at, chosen)
+        put(levels, rows, chosen)
+
+
+def put(into: Tensor, rows: np.ndarray, done: Tensor) -> None:
+    """``into[rows] = done``; on a CPU torch takes up to thirty times as long as NumPy."""
+    if into.device.type == "cpu":
+        into.numpy()[rows] = done.numpy()
+    else:
+        into.index_copy_(0, upload(rows, into.device), done)
 
 
 def jitter(
@@ -153,16 +170,16 @@ def adjust_hue(levels: Tensor, factor: np.ndarray) -> None:
     value = high * _UNIT
     span = torch.sub(value, low * _UNIT)
     hue = _hue(levels, low, high, middle.mul_(_UNIT), value, span).add_(_each(factor, red))
-    hue.sub_(torch.floor(hue, out=middle)).mul_(6)
+    hue.sub_(torch.floor(hue, out=middle)).mul_(_SIX)
     sextant = torch.floor(hue)
     falling = hue.sub_(sextant).mul_(span.div_(torch.clamp(value, min=_LEAST, out=middle)))
-    rising = torch.sub(1, span, out=middle).add_(falling)
-    odd = torch.mul(sextant, 0.5, out=span).frac_().mul_(2)
-    middle = rising.lerp_(falling.neg_().add_(1), odd).mul_(value).mul_(_LEVELS).floor_()
-    # Each channel is largest, between or smallest by its distance from a place on the circle. A step
-    # of 1024 levels leads beyond the largest or the smallest, where it is cut.
-    for channel, centre, step in ((red, 2.5, 1024), (green, 1.5, -1024), (blue, 3.5, -1024)):
-        beyond = torch.sub(sextant, centre, out=hue).abs_().sub_(1.5)
+    rising = torch.sub(_ONE, span, out=middle).add_(falling)
+    odd = torch.mul(sextant, _HALF, out=span).frac_()
+    middle = rising.lerp_(torch.sub(_ONE, falling, out=falling), odd.add_(odd)).mul_(value)
+    middle.mul_(_LEVELS).floor_()
+    # A step of 1024 levels leads beyond the largest or the smallest channel, where it is cut.
+    for channel, (centre, step) in zip((red, green, blue), _PLACES, strict=True):
+        beyond = torch.sub(sextant, centre, out=hue).abs_().sub_(_BETWEEN)
         torch.clamp(torch.add(middle, beyond, alpha=step, out=beyond), low, high, out=channel)
 
 
@@ -172,12 +189,13 @@ def _hue(levels: Tensor, low: Tensor, high: Tensor, middle: Tensor, value: Tenso
     part = torch.sub(value, middle, out=middle).div_(span.clamp(min=_LEAST))
     # Factors of 0 and 1 choose: the largest channel, and the one before it on the circle.
     is_red, is_green = (torch.eq(high, channel, out=torch.empty_like(high)) for channel in (red, green))
-    before = torch.lerp(green, red, is_green).lerp_(blue, is_red)
+    before = green.clone().lerp_(red, is_green).lerp_(blue, is_red)
     is_low = torch.eq(before, low, out=before)
     start = is_green.mul_(-2).add_(4)
     start.addcmul_(start, is_red, value=-1)
     hue = start.add_(torch.maximum(part, is_low, out=is_red))
-    return hue.sub_(torch.maximum(part, is_low.neg_().add_(1), out=is_red)).mul_(1 / 6).add_(1).frac_()
+    hue.sub_(torch.maximum(part, torch.sub(_ONE, is_low, out=is_low), out=is_red))
+    return hue.mul_(_SIXTH).add_(_ONE).frac_()
 
 
 def gray(levels: Tensor) -> None:
@@ -224,11 +242,8 @@ def _blur_weights(sigma: np.ndarray, kernel: int, side: int, device: torch.devic
 
 
 def _bands(side: int, kernel: int) -> list[tuple[slice, slice]]:
-    reach = kernel // 2
-    return [
-        (slice(start, start + _BAND), slice(max(0, start - reach), start + _BAND + reach))
-        for start in range(0, side, _BAND)
-    ]
+    reach, starts = kernel // 2, range(0, side, _BAND)
+    return [(slice(a, a + _BAND), slice(max(0, a - reach), a + _BAND + reach)) for a in starts]
 
 
 def _luma(levels: Tensor) -> Tensor:
@@ -240,4 +255,4 @@ def _luma(levels: Tensor) -> Tensor:
 
 def _each(factor: np.ndarray, levels: Tensor) -> Tensor:
     """``factor`` (M,) as what multiplies each view of ``levels``."""
-    return torch.from_numpy(factor).to(levels).view(-1, *[1] * (levels.ndim - 1))
+    return torch.from_numpy(factor).float().to(levels.device).view(-1, *[1] * (levels.ndim - 1))

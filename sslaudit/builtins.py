@@ -58,6 +58,7 @@ def sslaudit_datasets() -> Iterable[DatasetScheme]:
                 _option("path", "the column of paths"),
                 _LABEL,
                 _option("split", "the column of train, val, test; none to go without"),
+                _option("labels", "single: each cell is one label, whatever stands in it", "single"),
                 _option("sep", "what stands between cells", "comma", "semicolon", "tab", "pipe"),
                 _option("root", "the folder that paths start from; the csv's own when left out"),
                 _LEVELS,

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from enum import IntEnum
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -54,11 +54,8 @@ class Slot(IntEnum):
 ORDERS = np.array(list(itertools.permutations(range(4))))
 """(24, 4): the orders in which ``augment.jitter`` may apply its four operations."""
 
-_CPU_BLOCK, _GPU_BLOCK = 2**20, 2**26
-"""Numbers that are augmented at once: calls are dear for small views, memory is for large ones."""
-
-_CPU_ALONE = 2**17
-"""Numbers of a view that fills the cache of a CPU by itself: such views are augmented one by one."""
+_CPU_BLOCK, _GPU_BLOCK = 2**19, 2**26
+"""Numbers that are augmented at once: what stays in the cache of a CPU, what fits the memory of a GPU."""
 
 _DENSE = 2**18
 """Multiplications for each channel up to which a CPU crops by matrix products, many boxes at once."""
@@ -156,7 +153,7 @@ def make_views(
     still = [i for i in range(v) if turn_of[i] < 0 or not recipe.distributions[turn_of[i]].crop]
     if still:
         for image, row in zip(images, out, strict=True):
-            view = torch.tensor(identity_view(image, preprocess)).permute(2, 0, 1).to(device)
+            view = augment.upload(np.array(identity_view(image, preprocess)), device).permute(2, 0, 1)
             for i in still:
                 row[i] = view
     for turn, distribution in enumerate(recipe.distributions):
@@ -171,8 +168,8 @@ def make_views(
             boxes = crop_boxes(u.reshape(-1, SLOTS), sizes, distribution.crop).reshape(n, len(at), 4)
             _crop(images, boxes, flipped, distribution.crop.interpolation, views, rows.reshape(n, -1))
         elif flipped.any():
-            mirrored = torch.from_numpy(rows[flipped.ravel()]).to(device)
-            _put(views, rows[flipped.ravel()], views.index_select(0, mirrored).flip(-1))
+            mirrored = augment.upload(rows[flipped.ravel()], device)
+            augment.put(views, rows[flipped.ravel()], views.index_select(0, mirrored).flip(-1))
         _augment(views, rows, u.reshape(-1, SLOTS), distribution)
     return out
 
@@ -201,63 +198,40 @@ def _crop(
                 view = augment.resized_crop(images[i], box, size, how)
                 pixels[row] = (view[:, ::-1] if mirrored else view).transpose(2, 0, 1)
 
-        _side_by_side(cut, alone)
+        with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+            list(pool.map(cut, alone))
     for (height, width), members in alike.items():
         step = max(1, _block(views) // (rows.shape[1] * 3 * max(height, width) * max(size)))
         for i in range(0, len(members), step):
             some = members[i : i + step]
-            stacked = torch.from_numpy(np.stack([images[j] for j in some])).to(views.device)
-            where, mirrored = (torch.from_numpy(each[some]).to(views.device) for each in (boxes, flipped))
+            stacked = augment.upload(np.stack([images[j] for j in some]), views.device)
+            where, mirrored = (augment.upload(each[some], views.device) for each in (boxes, flipped))
             done = augment.resized_crops(stacked, where, mirrored, size, how)
-            _put(views, rows[some].ravel(), done.flatten(0, 1))
+            augment.put(views, rows[some].ravel(), done.flatten(0, 1))
 
 
 Change = Callable[..., None]
 """``change(levels, u=u)`` works on grey levels (M, 3, h, w) by the uniform numbers (M, SLOTS)."""
 
 
+@torch.inference_mode()
 def _augment(views: Tensor, rows: np.ndarray, u: np.ndarray, distribution: Distribution) -> None:
     """Apply all operations behind crop and flip to ``rows`` of ``views`` (M, 3, h, w) uint8."""
     changes = _changes(distribution, (views.shape[2], views.shape[3]))
     changed = np.flatnonzero(sum((u[:, slot] < p for slot, p, _ in changes), np.zeros(len(u), dtype=bool)))
+    if color := distribution.color:  # what is jittered in one order shares calls
+        alike = np.lexsort((u[changed, Slot.ORDER], u[changed, Slot.COLOR] < color.p))
+        changed = changed[alike]
     step = max(1, _block(views) // views[0].numel())
-    if views.device.type == "cpu" and views[0].numel() > _CPU_ALONE:
-        step = 1
-
-    @torch.inference_mode()  # of this thread
-    def change_some(some: np.ndarray) -> None:
-        at = torch.from_numpy(rows[some]).to(views.device)
+    for i in range(0, len(changed), step):
+        some = changed[i : i + step]
+        at = augment.upload(rows[some], views.device)
         levels = views.index_select(0, at).float()
         for slot, p, change in changes:
             drawn = np.flatnonzero(u[some, slot] < p)
             augment.on_rows(levels, drawn, partial(change, u=u[some[drawn]]))
         # From float straight to uint8 torch is several times slower.
-        _put(views, rows[some], levels.to(torch.int16).to(torch.uint8))
-
-    pieces = [changed[i : i + step] for i in range(0, len(changed), step)]
-    if views.device.type == "cpu":
-        _side_by_side(change_some, pieces)
-    else:
-        for some in pieces:
-            change_some(some)
-
-
-def _side_by_side(work: Callable[[Any], None], pieces: Sequence[Any]) -> None:
-    """``work`` on all pieces, on as many threads as torch has, each piece on one.
-
-    When torch spreads a call over its threads they wait for each other at the end of it, and here
-    the calls are many and short.
-    """
-    threads = torch.get_num_threads()
-    if min(threads, len(pieces)) < 2:
-        for piece in pieces:
-            work(piece)
-        return
-    try:
-        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            list(pool.map(work, pieces))
-    finally:  # torch takes the last number set for threads to come
-        torch.set_num_threads(threads)
+        augment.put(views, rows[some], levels.to(torch.int16).to(torch.uint8))
 
 
 def _changes(distribution: Distribution, size: tuple[int, int]) -> list[tuple[Slot, float, Change]]:
@@ -292,14 +266,6 @@ def _blur(levels: Tensor, u: np.ndarray, blur: Blur, kernel: int) -> None:
 
 def _between(u: np.ndarray, low: float, high: float) -> np.ndarray:
     return low + u * (high - low)
-
-
-def _put(views: Tensor, rows: np.ndarray, done: Tensor) -> None:
-    """``views[rows] = done``; on a CPU torch takes thirty times as long for bytes."""
-    if views.device.type == "cpu":
-        views.numpy()[rows] = done.numpy()
-    else:
-        views.index_copy_(0, torch.from_numpy(rows).to(views.device), done)
 
 
 def _block(views: Tensor) -> int:

@@ -229,4 +229,12 @@ def test_groups_do_not_repeat_the_notes_of_the_data() -> None:
         ref="made", read=np.zeros, digests=["x", "x", "y", "z"], class_names=["cat", "dog"] * 2, ids=ids
     )
     assert len(data.notes) == 1
-    assert group_by(data, "/([ab])").notes == data.notes
+    none_held_out = "The groups by '/([ab])' are too few to hold any out: no image is reported on."
+    assert group_by(data, "/([ab])").notes == (*data.notes, none_held_out)
+
+
+def test_groups_that_leave_no_test_image_are_noted() -> None:
+    data = group_by(dataset(columns={"site": ["a"] * 30 + ["b"] * 30}), "site")
+    assert len(data.test) == 0
+    assert data.notes == ("The groups by 'site' are too few to hold any out: no image is reported on.",)
+    assert group_by(dataset(), r"p\d+").notes == ()

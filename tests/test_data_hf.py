@@ -111,9 +111,39 @@ def test_splits_by_name_and_by_option(tmp_path: Path) -> None:
         opened(path, test="dev")
 
 
-def test_splits_without_train_are_not_guessed(tmp_path: Path) -> None:
-    said = refused(datasets.DatasetDict(a=table(), b=table()), tmp_path)
-    assert "has the splits a, b, and none is called train" in said
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        ("a b", "has the splits a, b, and none is called train. Say which: train=NAME,test=NAME"),
+        ("val test", "and none is called train"),
+        ("train rest", "has the splits train, rest, and none to report on is called test"),
+    ],
+)
+def test_splits_are_not_guessed(tmp_path: Path, names: str, said: str) -> None:
+    assert said in refused(datasets.DatasetDict({name: table() for name in names.split()}), tmp_path)
+
+
+@pytest.mark.parametrize("name", ["dev", "evaluation", "holdout", "test_set"])
+def test_other_names_of_splits_are_understood(tmp_path: Path, name: str) -> None:
+    data = opened(on_disk(datasets.DatasetDict({"train": table(), name: table(3, 90)}), tmp_path / "data"))
+    assert levels(data)[12:] == [90, 91, 92]
+    assert data.test.tolist() == [12, 13, 14]
+
+
+def test_test_alone_asked_for_has_the_train_of_the_data(tmp_path: Path) -> None:
+    parts = datasets.DatasetDict(train=table(), val=table(6, 50), extra=table(3, 90))
+    path = on_disk(parts, tmp_path / "data")
+    data = opened(path, test="extra")
+    assert (len(data.train), levels(data)[12:]) == (12, [90, 91, 92])
+    for options in ({"test": "train"}, {"test": "gone"}):
+        with pytest.raises(DataError, match="It has: train, val, extra"):
+            opened(path, **options)
+    only = on_disk(datasets.DatasetDict(test=table()), tmp_path / "only")
+    with pytest.raises(DataError, match=r"add train=NAME\. It has: test\."):
+        opened(only, test="test")
+    assert opened(only).notes == ("It has test but no train, and was split again into train and test.",)
+    with pytest.raises(DataError, match="has no splits, so test=train chooses none"):
+        opened(on_disk(table(), tmp_path / "flat"), test="train")
 
 
 def test_a_folder_of_images(tmp_path: Path) -> None:
@@ -149,7 +179,9 @@ def test_rows_without_image_or_label_are_counted(tmp_path: Path) -> None:
     }
 
 
-@pytest.mark.parametrize(("kind", "values"), [("string", ["a", "b", ""]), ("int64", [1, 2, None])])
+@pytest.mark.parametrize(
+    ("kind", "values"), [("string", ["a", "b", ""]), ("int64", [1, 2, None]), ("int64", [1, 2, -1])]
+)
 def test_plain_columns_called_label(tmp_path: Path, kind: str, values: list[Any]) -> None:
     data = table().remove_columns("label").add_column("label", values * 4, feature=datasets.Value(kind))
     seen = opened(on_disk(data, tmp_path / "data"))

@@ -1,5 +1,6 @@
 """A csv of paths and labels as people write them, and what it must not be taken for."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from PIL import Image
 
 from sslaudit.data import Dataset
+from sslaudit.data.groups import group_by
 from sslaudit.data.table import open_table
 from sslaudit.errors import DataError, DataNotFound, EmptyData, UsageError
 from sslaudit.refs import DataRef
@@ -150,14 +152,114 @@ def test_val_is_reported_on_without_test_and_unknown_classes_are_left_out(images
     assert skips(data) == {"class 'fox' is not in train": 1, "outside train, val and test": 1}
 
 
-def test_folds_are_no_splits(images: Path) -> None:
-    path = write(
-        images,
-        "path,label,split",
-        *(f"{n},{k},{i % 5}" for i, (n, k) in enumerate(zip(NAMES, KINDS, strict=True))),
+def with_splits(folder: Path, *sides: str) -> Path:
+    """The list with ``sides`` in turn."""
+    cells = zip(NAMES, KINDS, sides * 12, strict=False)
+    return write(folder, "path,label,split", *(",".join(row) for row in cells))
+
+
+@pytest.mark.parametrize(
+    ("sides", "shown"),
+    [
+        ("01234", "0, 1, 2, 3, 4"),
+        ("01", "0, 1"),
+        (("train", "rest"), "rest"),
+        (("train", ""), "(empty)"),
+        (tuple("abcdefg"), "a, b, c, d, e, ..."),
+    ],
+)
+def test_splits_that_are_not_understood_are_refused(images: Path, sides: Sequence[str], shown: str) -> None:
+    path = with_splits(images, *sides)
+    said = f"column 'split' holds splits that are not understood: {shown}. Write train, val or test"
+    assert said in refused(path)
+    assert "split=none" in refused(path)
+    assert len(opened(path, split="none")) == 12
+
+
+@pytest.mark.parametrize("other", ["dev", "Eval", "holdout", "Test_Set", "val2017", "validation split"])
+def test_other_names_of_splits_are_understood(images: Path, other: str) -> None:
+    data = opened(with_splits(images, "train", "train", "train", other))
+    assert data.test.tolist() == [3, 7, 11]
+    assert data.split_rule == "given by the data"
+
+
+@pytest.mark.parametrize(
+    ("sides", "notes"),
+    [
+        (["test"], ["It has test but no train, and was split again into train and test."]),
+        (["dev", "test"], ["It has dev and test but no train, and was split again into train and test."]),
+        (["train"], []),
+        (["all"], []),
+        ([""], []),
+    ],
+)
+def test_splits_without_train_are_noted(images: Path, sides: list[str], notes: list[str]) -> None:
+    data = opened(with_splits(images, *sides))
+    assert (list(data.notes), data.splits_given) == (notes, False)
+
+
+def test_a_class_in_other_letters_is_named(images: Path) -> None:
+    rows = [f"{i}.png,{'CAT' if i == 9 else KINDS[i]},{'test' if i > 8 else 'train'}" for i in range(12)]
+    data = opened(write(images, "path,label,split", *rows))
+    assert skips(data) == {"class 'CAT' is not in train, which has 'cat'": 1}
+
+
+# Labels
+
+
+def test_a_label_column_without_labels_is_noted(images: Path) -> None:
+    data = opened(write(images, "path,label", *(f"{name}," for name in NAMES)))
+    assert (data.labels, data.notes) == (None, ("The column 'label' is empty, so there are no labels.",))
+
+
+def test_minus_one_among_numbers_is_no_label(images: Path) -> None:
+    def labelled(*labels: str) -> Dataset:
+        return opened(write(images, "path,label", *map(",".join, zip(NAMES, labels * 12, strict=False))))
+
+    data = labelled("0", "1", "-1")
+    assert (data.classes, skips(data)) == (("0", "1"), {"without a label": 4})
+    assert data.notes == ("-1 in the column 'label' is taken as no label: the others are numbers from 0.",)
+    for labels in (("-1", "1"), ("-1", "-2", "1"), ("-1", "a", "1")):
+        assert labelled(*labels).classes == tuple(sorted(labels)), labels
+
+
+def test_a_column_that_stands_twice_is_refused_where_it_is_used(images: Path) -> None:
+    rows = [f"{name},{kind},p{i // 2},q" for i, (name, kind) in enumerate(zip(NAMES, KINDS, strict=True))]
+    assert "'label' stands twice and is its label. Rename" in refused(
+        write(images, "path,label,label,x", *rows)
     )
-    assert len(opened(path).columns["split"]) == 12
-    assert "holds none of train, val, test, but: 0, 1, 2, 3, 4" in refused(path, split="split")
+    assert "'path' stands twice and is its path" in refused(write(images, "path,label,path,x", *rows))
+    data = opened(write(images, "path,label,patient,patient", *rows))
+    assert (data.columns, data.notes) == ({}, ("The column 'patient' stands twice.",))
+    with pytest.raises(UsageError, match="--group 'patient': The column 'patient' stands twice"):
+        group_by(data, "patient")
+    assert len(group_by(data, r"\d").groups or ()) == 12
+
+
+# Before the header
+
+
+@pytest.mark.parametrize(
+    ("lines", "mark"),
+    [
+        (["sep=;"], ";"),
+        (["SEP=^"], "^"),
+        (["# made by hand, path by path", "", "# 12 rows"], ","),
+        (["", "sep=|", "#"], "|"),
+    ],
+)
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_lines_before_the_header(images: Path, lines: list[str], mark: str, end: str) -> None:
+    rows = [f"{name}{mark}{kind}" for name, kind in zip(NAMES, KINDS, strict=True)]
+    assert kinds(opened(write(images, *lines, f"path{mark}label", *rows, end=end))) == KINDS
+    said = refused(write(images, *lines, f"path{mark}label", f"0.png{mark}cat{mark}x", end=end))
+    assert f"line {len(lines) + 2} has 3 cells" in said
+
+
+def test_a_header_that_begins_with_a_hash_is_one(images: Path) -> None:
+    rows = [f"{i},{name},{kind}" for i, (name, kind) in enumerate(zip(NAMES, KINDS, strict=True))]
+    assert kinds(opened(write(images, "#,path,label", *rows))) == KINDS
+    assert kinds(opened(write(images, "#,Where,label", *rows), path="Where")) == KINDS
 
 
 # What is left out and counted
@@ -212,6 +314,17 @@ def test_several_labels_in_a_cell_are_refused_by_name(images: Path, labels: list
     assert said in message
 
 
+def test_labels_single_takes_cells_as_they_are(images: Path) -> None:
+    labels = ["cat|dog", "cat", "dog"]
+    rows = (f"{name},{label}" for name, label in zip(NAMES, labels * 4, strict=True))
+    path = write(images, "path,label", *rows)
+    assert refused(path).endswith("labels=single takes each cell as one label.")
+    assert opened(path, labels="single").classes == tuple(sorted(labels))
+    scheme = installed().datasets.get("csv")
+    with pytest.raises(UsageError, match="labels"):
+        read_options({"labels": "many"}, scheme.options, "'csv'")
+
+
 def test_a_column_for_each_label_is_refused_by_name(images: Path) -> None:
     """As CelebA's list of attributes."""
     rows = [f"{name},{i % 2},{i % 3 // 2},-1" for i, name in enumerate(NAMES)]
@@ -236,6 +349,8 @@ def test_many_paths_with_several_rows_are_multi_label(images: Path) -> None:
         (b'path,label\n0.png,"cat\n1.png,dog\n', "unexpected end of data"),
         (b"path,label\n0.png,cat,brown\n", "line 2 has 3 cells and the first line 2"),
         (b"0.png,cat\n1.png,dog\n", "no column is called path"),
+        (b"path," + b"x" * 200_000 + b"\n0.png,cat\n", "line 1: field larger than field limit"),
+        (b"# only this\n", "it is empty"),
         (b"path,label\nhttps://example.org/0.png,cat\n", "holds URLs"),
     ],
 )

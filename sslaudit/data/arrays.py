@@ -5,13 +5,12 @@ or with the name of a split, as in ``x_train`` and ``val_images``. Values follow
 """
 
 import os
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 
-from sslaudit.data.assemble import assemble
+from sslaudit.data.assemble import assemble, split_of
 from sslaudit.data.dataset import Dataset
 from sslaudit.data.examine import examine_pixels
 from sslaudit.data.labels import distinct, named
@@ -27,7 +26,6 @@ _ROLES = {
     "labels": ("y", "label", "labels", "target", "targets"),
     "names": ("classes", "class_names", "label_names"),
 }
-_SPLIT = r"(training|train|validation|valid|val|testing|test)"
 _BLOCK = 1 << 26
 """Bytes looked at in one go."""
 
@@ -51,9 +49,10 @@ def open_arrays(ref: DataRef) -> Dataset:
 def _open(ref: DataRef, found: Mapping[str, Member]) -> Dataset:
     levels = int(text) if (text := ref.option("levels")) else None
     rows, names = _roles(found, ref)
-    titles = distinct(found[names].open().tolist()) if names else None
+    titles = _titles(found[names]) if names else None
     images: list[Callable[[int], np.ndarray]] = []
-    ids, classes, splits, notes = [], [], [], []
+    ids, classes, splits = [], [], []
+    notes = _unused(found, rows, names, ref)
     for split, roles in rows.items():
         member = found[roles["images"]]
         make, count, note = _images(member, ref.option("layout"), levels)
@@ -81,22 +80,25 @@ def _open(ref: DataRef, found: Mapping[str, Member]) -> Dataset:
     )
 
 
+def _titles(member: Member) -> tuple[str, ...]:
+    if len(member.shape) != 1:
+        raise DataError(f"{member.shown} of shape {member.shape} is no row of class names, (K,).")
+    return distinct(member.open().tolist())
+
+
 def _roles(found: Mapping[str, Member], ref: DataRef) -> tuple[dict[str, Roles], str]:
     """The names of images and labels by split (empty for none), and that of the class names."""
     held = ", ".join(f"{name or 'one array'} {member.shape}" for name, member in list(found.items())[:12])
-    given = {role: ref.option(role) for role in ("images", "labels") if ref.option(role)}
+    given = {role: name for role in ("images", "labels") if (name := ref.option(role))}
     for name in given.values():
         if name not in found:
             raise DataError(f"it has no array '{name}'. It holds: {held}.")
     if set(found) == {""}:
         return {"": {"images": ""}}, ""
     rows: dict[str, Roles] = {}
-    if given:
-        rows[""] = {role: name for role, name in given.items() if name}
-    for name in found if "images" not in given else ():
-        bare, split = _parted(name)
-        role = next((role for role, known in _ROLES.items() if bare in known), None)
-        if role is None or role in given:
+    for name in found:
+        role, split = _parted(name)
+        if not role or role in given:
             continue
         place = rows.setdefault(split, {})
         if role in place:
@@ -106,6 +108,11 @@ def _roles(found: Mapping[str, Member], ref: DataRef) -> tuple[dict[str, Roles],
             )
         place[role] = name
     titles = [place.pop("names") for place in rows.values() if "names" in place]
+    if "images" in given:
+        own = rows.get(_parted(given["images"])[1], {})
+        rows = {"": {**own, "images": given["images"]}}
+        if "labels" in own and found[own["labels"]].shape[:1] != found[given["images"]].shape[:1]:
+            del rows[""]["labels"]  # those of other images
     rows = {split: place for split, place in rows.items() if "images" in place}
     if not rows:
         raise DataError(
@@ -117,17 +124,43 @@ def _roles(found: Mapping[str, Member], ref: DataRef) -> tuple[dict[str, Roles],
         raise DataError(
             f"'{rows['']['images']}' has no split and '{other}' has one; images= says which to use."
         )
+    if "labels" in given:
+        if len(rows) > 1:
+            several = " and ".join(f"'{place['images']}'" for place in rows.values())
+            raise DataError(f"labels={given['labels']} belongs to one of {several}: images= says to which.")
+        next(iter(rows.values()))["labels"] = given["labels"]
     return rows, titles[0] if titles else ""
 
 
+def _unused(found: Mapping[str, Member], rows: Mapping[str, Roles], titles: str, ref: DataRef) -> list[str]:
+    """A remark on what looks like labels and is not used, unless options left it out."""
+    bare = any("labels" not in place for place in rows.values())
+    if not bare and (ref.option("images") or ref.option("labels")):
+        return []
+    used = {name for place in rows.values() for name in place.values()}
+    idle = [name for name in found if _parted(name)[0] == "labels" and name not in used]
+    if titles and all("labels" not in place for place in rows.values()):
+        idle.append(titles)
+    if not idle:
+        return []
+    images = next(place["images"] for place in rows.values() if not bare or "labels" not in place)
+    return [
+        f"Not used, though it may hold labels: {', '.join(idle[:8])}. "
+        f"Options name what belongs together, as in images={images},labels={idle[0]}."
+    ]
+
+
 def _parted(name: str) -> tuple[str, str]:
-    """``("x", "train")`` from ``X_train``, ``x_train`` or ``train_x``."""
+    """Role and split: ``("images", "train")`` from ``X_train``, ``x_train`` or ``train_x``; else empty."""
     name = name.lower()
-    if match := re.fullmatch(rf"{_SPLIT}[_-]?(.+)", name):
-        return match[2], match[1]
-    if match := re.fullmatch(rf"(.+?)[_-]?{_SPLIT}", name):
-        return match[1], match[2]
-    return name, ""
+    for role, known in _ROLES.items():
+        for bare in known:
+            if name == bare:
+                return role, ""
+            for rest in (name.removeprefix(bare), name.removesuffix(bare)):
+                if rest != name and (split := split_of(rest.strip("_-"))):
+                    return role, split
+    return "", ""
 
 
 def _images(
@@ -158,6 +191,11 @@ def _check_values(array: np.ndarray, levels: int | None, owner: str) -> str:
         ends = [(block.min(), block.max()) for block in blocks]
         low, high = float(np.min([low for low, _ in ends])), float(np.max([high for _, high in ends]))
         check_range(low, high, kind, levels)
+        if levels is not None and levels > 2 and kind.kind == "f" and high <= 1:
+            raise DataError(
+                f"its values go from {low:.6g} to {high:.6g}; levels={levels} is for whole numbers from 0 to "
+                f"{levels - 1}. Floats in 0..1 need no levels=."
+            )
     except DataError as error:
         raise DataError(f"{owner}: {error}") from None
     if kind == np.uint16 and levels is None and high < 32768:
@@ -188,6 +226,8 @@ def arrangement(shape: tuple[int, ...], asked: str | None, owner: str) -> Callab
 
     Raises ``DataError`` when two readings are possible, with the option that decides, or none is.
     """
+    if 0 in shape[1:]:
+        raise DataError(f"{owner} of shape {shape} holds no pixels: one of its axes is 0.")
     readings = _readings(shape)
     if len(shape) == 3 and shape[2] in (3, 4) and not asked:
         raise DataError(

@@ -4,7 +4,8 @@ The rules are those of folders: ``train`` with ``val`` or ``test`` are splits, `
 when there is no ``test``, and a class that train lacks is left out.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -14,15 +15,23 @@ from sslaudit.data.examine import Examined, notes_of
 from sslaudit.data.skips import Skips, counted
 from sslaudit.errors import DataError, EmptyData
 
-SPLITS = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "test": "test",
-    "testing": "test",
+_SPLITS = {
+    "train": ("train", "training"),
+    "val": ("val", "valid", "validation", "dev", "development", "eval", "evaluation"),
+    "test": ("test", "testing", "holdout"),
 }
+_KIND = {name: kind for kind, names in _SPLITS.items() for name in names}
+
+
+def split_of(name: str) -> str:
+    """``train``, ``val`` or ``test`` for a name such as ``Train``, ``test_set``, ``val2017``; else empty."""
+    stem = re.sub(r"([ _-]?(set|split|data|images))?([ _-]?20\d\d)?$", "", name.strip().lower())
+    return _KIND.get(stem.replace("hold-out", "holdout").replace("hold_out", "holdout"), "")
+
+
+def parted(kinds: Collection[str]) -> bool:
+    """Whether there are a train split and one to report on."""
+    return "train" in kinds and ("val" in kinds or "test" in kinds)
 
 
 def assemble(
@@ -44,12 +53,12 @@ def assemble(
 
     Images without a class are left out when others have one. Splits are used when they hold
     ``train`` and one to report on. Raises ``EmptyData``, or ``DataError`` with the advice ``alone``
-    when splits leave nothing to report on.
+    when splits leave nothing to report on or are not understood.
     """
     found = [i for i in range(len(names)) if i in examined]
     if classes is not None and not any(classes[i] for i in found):
         classes = None
-    kinds = _kinds(splits, found)
+    kinds, remark = _kinds(splits or (), found, f"'{ref}'", alone)
     reason = _reason(kinds, classes, found, unlabelled)
     kept = []
     for i in found:
@@ -72,16 +81,31 @@ def assemble(
         skipped=skips.summary(),
         columns={name: [values[i] for i in kept] for name, values in (columns or {}).items()},
         thumbs=np.stack([examined[i].thumb for i in kept]),
-        notes=(*notes, *notes_of({i: examined[i] for i in kept}, names)),
+        notes=(*notes, *remark, *notes_of({i: examined[i] for i in kept}, names)),
     )
     return replace(data, split_rule=rule) if kinds else data
 
 
-def _kinds(splits: Sequence[str] | None, found: Sequence[int]) -> list[str]:
-    """``train``, ``val``, ``test`` or nothing for each image; empty without train and another."""
-    kinds = [SPLITS.get(split.strip().lower(), "") for split in splits or ()]
+def _kinds(
+    splits: Sequence[str], found: Sequence[int], owner: str, alone: str
+) -> tuple[list[str], Sequence[str]]:
+    """``train``, ``val``, ``test`` or nothing for each image, and a remark; none without train and another.
+
+    Raises ``DataError`` when some of several splits are not understood and it matters.
+    """
+    kinds = [split_of(split) for split in splits]
     present = {kinds[i] for i in found} if kinds else set()
-    return kinds if "train" in present and present & {"val", "test"} else []
+    if parted(present):
+        return kinds, ()
+    names = sorted({splits[i] for i in found if splits[i]}) if splits else []
+    if len(names) > 1 and (unknown := [name for name in names if not split_of(name)]):
+        shown = ", ".join(unknown[:5]) + (", ..." if len(unknown) > 5 else "")
+        raise DataError(
+            f"{owner} has splits that are not understood: {shown}. Write train, val or test. {alone}"
+        )
+    if any(map(split_of, names)) and "train" not in present:
+        return [], (f"It has {' and '.join(names)} but no train, and was split again into train and test.",)
+    return [], ()
 
 
 def _reason(
@@ -90,6 +114,7 @@ def _reason(
     """What says why an image is left out: no class, no use, or a class that train lacks."""
     known = {classes[i] for i in found if kinds and kinds[i] == "train"} - {None} if classes else set()
     usable = {kinds[i] for i in found if classes is None or classes[i] in known} if kinds else set()
+    by_case = {name.casefold(): name for name in known if name}
     reported = "test" if "test" in (usable - {"train"} or kinds) else "val"
 
     def why(i: int) -> str:
@@ -100,7 +125,8 @@ def _reason(
         if kinds and kinds[i] not in ("train", reported):
             return f"in {kinds[i]}, while {reported} is reported on"
         if kinds and classes is not None and classes[i] not in known:
-            return f"class '{classes[i]}' is not in train"
+            near = by_case.get((classes[i] or "").casefold())
+            return f"class '{classes[i]}' is not in train" + (f", which has '{near}'" if near else "")
         return ""
 
     return why

@@ -5,6 +5,7 @@ import warnings
 from dataclasses import replace
 
 from sslaudit.data.dataset import Dataset
+from sslaudit.data.rows import stands_twice
 from sslaudit.errors import UsageError
 
 
@@ -15,6 +16,8 @@ def group_by(data: Dataset, rule: str) -> Dataset:
     their own. Data that came without splits are split again with groups kept whole; given splits
     stay. Raises ``UsageError`` for a rule that is neither, or that makes a single group.
     """
+    if stands_twice(rule) in data.notes:
+        raise UsageError(f"--group '{rule}': {stands_twice(rule)} Rename one of them.")
     found = list(data.columns[rule]) if rule in data.columns else _searched(data, rule)
     named = [name for name in found if name]
     notes = []
@@ -47,6 +50,8 @@ def group_by(data: Dataset, rule: str) -> Dataset:
         notes=notes,
     )
     notes = list(dict.fromkeys((*data.notes, *grouped.notes)))
+    if not data.splits_given and not len(grouped.test):
+        notes.append(f"The groups by '{rule}' are too few to hold any out: no image is reported on.")
     rule_in_words = data.split_rule if data.splits_given else grouped.split_rule
     return replace(grouped, notes=tuple(notes), split_rule=rule_in_words)
 

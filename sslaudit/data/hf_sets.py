@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sslaudit.data.assemble import assemble
+from sslaudit.data.assemble import assemble, parted, split_of
 from sslaudit.data.dataset import Dataset
 from sslaudit.data.decode import decode
 from sslaudit.data.examine import examine_all
@@ -85,7 +85,7 @@ def open_loaded(loaded: Any, ref: DataRef) -> Dataset:
         examined=examine_all(names, content, skips, f"'{ref}'", levels=levels),
         skips=skips,
         classes=classes,
-        splits=sides if len(splits) > 1 else None,
+        splits=sides if any(sides) else None,
         columns={name: cells for name, cells in columns.items() if len(cells) == len(names)},
         alone="The option train= without test= takes train alone, and 30 % of it is held out.",
     )
@@ -105,20 +105,31 @@ def _loaded(datasets: Any, path: Path, ref: DataRef) -> Any:
 
 
 def _splits(loaded: Any, ref: DataRef) -> dict[str, Any]:
-    """The parts to use by the side they are on: those asked for, else as they are called."""
-    if not isinstance(loaded, Mapping):
-        return {"": loaded}
+    """The parts to use by the side they are on: those asked for, else as they are called.
+
+    With ``test`` alone asked for, train is what is called so.
+    """
     asked = {side: name for side in ("train", "test") if (name := ref.option(side))}
+    if not isinstance(loaded, Mapping):
+        if asked:
+            side, name = next(iter(asked.items()))
+            raise DataError(f"'{ref}' has no splits, so {side}={name} chooses none. Leave it out.")
+        return {"": loaded}
     held = ", ".join(loaded)
     for name in asked.values():
         if name not in loaded:
             raise DataError(f"'{ref}' has no split '{name}'. It has: {held}.")
+    if asked.keys() == {"test"}:
+        others = [name for name in loaded if split_of(name) == "train" and name != asked["test"]]
+        if len(others) != 1:
+            raise DataError(f"'{ref}' does not say what to fit on: add train=NAME. It has: {held}.")
+        asked = {"train": others[0], **asked}
     if asked:
         return {side: loaded[name] for side, name in asked.items()}
-    if len(loaded) > 1 and "train" not in loaded:
-        raise DataError(
-            f"'{ref}' has the splits {held}, and none is called train. Say which: train=NAME,test=NAME."
-        )
+    kinds = {split_of(name) for name in loaded}
+    if len(loaded) > 1 and not parted(kinds):
+        lacking = "one to report on is called test" if "train" in kinds else "one is called train"
+        raise DataError(f"'{ref}' has the splits {held}, and n{lacking}. Say which: train=NAME,test=NAME.")
     return dict(loaded)
 
 
@@ -179,7 +190,8 @@ def _classes(part: Any, label: str, ref: DataRef) -> list[str | None]:
     titles = distinct(part.features[label].names) if hasattr(part.features[label], "names") else None
     if titles is not None:
         return [None if value is None or value < 0 else titles[value] for value in values]
-    texts = ["" if value is None else str(value).strip() for value in values]
+    whole = part.features[label].dtype.startswith("int")
+    texts = ["" if value is None or (whole and value == -1) else str(value).strip() for value in values]
     if several := several_in_a_cell(texts):
         raise DataError(f"'{ref}', column '{label}': {several}")
     return [text or None for text in texts]

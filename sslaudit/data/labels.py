@@ -1,18 +1,23 @@
 """From the labels that data carry to one class name for each image."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from sslaudit.errors import DataError
 
+_EXACT = 2**53
+"""Floats up to here hold whole numbers exactly. Source: IEEE 754, binary64."""
 
-def named(labels: np.ndarray, names: Sequence[str] | None, owner: str) -> list[str | None]:
+
+def named(
+    labels: np.ndarray, names: Sequence[str] | Mapping[int, str] | None, owner: str
+) -> list[str | None]:
     """One class name for each of (N,) or (N, 1) labels, or (N, K) one-hot rows; None for no label.
 
     Whole numbers index ``names`` when there are any; -1 and an empty text mean no label. Raises
-    ``DataError`` naming ``owner`` for several labels an image, for numbers that are no classes, and
-    for a label without a name.
+    ``DataError`` naming ``owner`` for several labels an image, for numbers that are no classes (NaN,
+    infinite, below -1, not whole), and for a label without a name.
     """
     labels = np.asarray(labels)
     if labels.ndim == 2 and labels.shape[1] == 1:
@@ -23,11 +28,14 @@ def named(labels: np.ndarray, names: Sequence[str] | None, owner: str) -> list[s
         raise DataError(f"{owner} have the shape {labels.shape}; labels are one for each image: (N,).")
     if labels.dtype.kind in "US":
         return [_text(label) or None for label in labels.tolist()]
+    if labels.dtype.kind == "f":
+        _check_floats(labels, owner)
     if labels.dtype.kind == "f" and np.array_equal(labels, np.rint(labels)):
         labels = labels.astype(np.int64)
     if labels.dtype.kind not in "biu":
         raise DataError(f"{owner} are of type {labels.dtype}; labels are whole numbers or texts.")
-    return [_name(int(label), names, owner) for label in labels.tolist()]
+    by_number = names if names is None or isinstance(names, Mapping) else dict(enumerate(names))
+    return [_name(int(label), by_number, owner) for label in labels.tolist()]
 
 
 def distinct(names: Sequence[object]) -> tuple[str, ...]:
@@ -39,6 +47,14 @@ def distinct(names: Sequence[object]) -> tuple[str, ...]:
     return tuple(
         f"{text} ({i})" if not text or texts.count(text) > 1 else text for i, text in enumerate(texts)
     )
+
+
+def _check_floats(labels: np.ndarray, owner: str) -> None:
+    for wrong, kind in ((np.isnan(labels), "NaN"), (np.isinf(labels), "infinite")):
+        if wrong.any():
+            raise DataError(f"{owner} hold {int(wrong.sum())} that are {kind}. Write -1 for no label.")
+    if labels.size and np.abs(labels).max() > _EXACT:
+        raise DataError(f"{owner} hold {labels[np.abs(labels).argmax()]:g}, which is no number of a class.")
 
 
 def _one_hot(labels: np.ndarray, owner: str) -> np.ndarray:
@@ -57,15 +73,16 @@ def _one_hot(labels: np.ndarray, owner: str) -> np.ndarray:
     )
 
 
-def _name(label: int, names: Sequence[str] | None, owner: str) -> str | None:
+def _name(label: int, names: Mapping[int, str] | None, owner: str) -> str | None:
     if label == -1:
         return None
+    if label < -1:
+        raise DataError(f"{owner} hold {label}. Classes are counted from 0, and only -1 means no label.")
     if names is None:
         return str(label)
-    if not 0 <= label < len(names):
-        raise DataError(
-            f"{owner} hold {label}, and there are {len(names)} class names (0 to {len(names) - 1})."
-        )
+    if label not in names:
+        span = f" ({min(names)} to {max(names)})" if names else ""
+        raise DataError(f"{owner} hold {label}, and there are {len(names)} class names{span}.")
     return names[label]
 
 

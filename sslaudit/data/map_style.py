@@ -12,15 +12,18 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
+import torch
 from torch.utils.data import DataLoader, IterableDataset
 
 from sslaudit.data.assemble import assemble
 from sslaudit.data.dataset import Dataset
 from sslaudit.data.examine import Examined, examine_pixels
 from sslaudit.data.items import pixels_of, taken_apart
-from sslaudit.data.labels import distinct, named
+from sslaudit.data.labels import named
+from sslaudit.data.named_classes import targets_of, titles_of
 from sslaudit.data.skips import Skips
 from sslaudit.errors import DataError, UsageError
+from sslaudit.refs import DataRef
 
 READ_TWICE = 64
 """So many items, spread over the data, are read a second time."""
@@ -52,36 +55,39 @@ class _Side:
             except DataError as error:
                 raise DataError(f"item {i} of {self.shown}: {error}") from error
             except Exception as error:  # whatever the user's code raises
-                reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-                raise DataError(f"item {i} of {self.shown} cannot be read: {reason}") from error
+                raise DataError(f"item {i} of {self.shown} cannot be read: {_reason(error)}") from error
+
+    def count(self) -> int:
+        """How many items there are. Raises ``UsageError`` when the object does not say."""
+        try:
+            return len(self.items)
+        except Exception as error:  # whatever the user's code raises, and Python for a length below 0
+            raise UsageError(f"len() of {self.shown} fails: {_reason(error)}") from error
 
     def class_names(self, labels: Sequence[Any]) -> list[str | None]:
         """One class name for each item, from its label, or from ``targets`` when items are bare."""
+        try:
+            return self._class_names(labels)
+        except DataError:
+            raise
+        except Exception as error:  # labels and names are whatever the user's code gives
+            raise DataError(f"the labels of {self.shown} cannot be read: {_reason(error)}") from error
+
+    def _class_names(self, labels: Sequence[Any]) -> list[str | None]:
         owner = f"the labels of {self.shown}"
         if all(label is None for label in labels):
-            targets = getattr(self.items, "targets", None)
-            if targets is None:
+            targets = targets_of(self.items)
+            if targets is None or not labels:
                 return [None] * len(labels)
-            labels = list(targets)
-            if len(labels) != len(self.items):
-                raise DataError(f"{self.shown} has {len(self.items)} items and {len(labels)} targets.")
+            labels = targets
+            if len(labels) != self.count():
+                raise DataError(f"{self.shown} has {self.count()} items and {len(labels)} targets.")
         if any(isinstance(label, str) for label in labels):
             return [None if label is None else str(label).strip() or None for label in labels]
         values = [np.asarray(-1 if label is None else _plain(label)) for label in labels]
         if len({value.shape for value in values}) > 1:
             raise DataError(f"{owner} have several shapes; an image has one class here, a number or a text.")
-        return named(np.stack(values), self._titles(), owner)
-
-    def _titles(self) -> tuple[str, ...] | None:
-        """Class names from ``classes`` or ``class_to_idx``, also of the data set inside a ``Subset``."""
-        inside: Any = self.items
-        while inside is not None:
-            if (classes := getattr(inside, "classes", None)) is not None:
-                return distinct(list(classes))
-            if index := getattr(inside, "class_to_idx", None):
-                return distinct(sorted(index, key=index.__getitem__))
-            inside = getattr(inside, "dataset", None)
-        return None
+        return named(np.stack(values), titles_of(self.items, self.shown), owner)
 
 
 def open_object(data: object, ref: str = "") -> Dataset:
@@ -92,6 +98,12 @@ def open_object(data: object, ref: str = "") -> Dataset:
     or differ each time they are read.
     """
     splits = _splits(data)
+    if all(type(side).__module__ == "datasets.arrow_dataset" for side in splits.values()):
+        from datasets import DatasetDict
+
+        from sslaudit.data.hf_sets import open_loaded
+
+        return open_loaded(DatasetDict(splits), DataRef("python", ref or type(data).__name__))
     sides = {split: _Side(_checked(side), _shown(side, split)) for split, side in splits.items()}
     items: list[tuple[_Side, int]] = []
     names: list[str] = []
@@ -100,7 +112,7 @@ def open_object(data: object, ref: str = "") -> Dataset:
     examined: dict[int, Examined] = {}
     for split, side in sides.items():
         labels = []
-        count = len(side.items)
+        count = side.count()
         again = set(np.linspace(0, count - 1, min(count, READ_TWICE), dtype=int).tolist())
         for i in range(count):
             pixels, label = side.read(i)
@@ -136,7 +148,7 @@ def _splits(data: object) -> dict[str, object]:
             f"a mapping of data sets needs the keys train and test; it has {', '.join(map(str, data))}."
         )
     if isinstance(data, tuple) and len(data) == 2:
-        if any(hasattr(side, "shape") for side in data):
+        if any(isinstance(side, np.ndarray | torch.Tensor) for side in data):
             raise UsageError(
                 "a pair is (train, test), two data sets. For images and labels: list(zip(X, y))."
             )
@@ -168,6 +180,10 @@ def _checked(data: object) -> MapStyle:
 
 def _shown(side: object, split: str) -> str:
     return f"{type(side).__name__} ({split})" if split else type(side).__name__
+
+
+def _reason(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
 
 
 def _plain(label: Any) -> Any:

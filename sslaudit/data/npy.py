@@ -17,6 +17,9 @@ import numpy as np
 
 from sslaudit.errors import DataError
 
+_ZIP = (b"PK\x03\x04", b"PK\x05\x06")
+"""How a zip begins that holds something, and an empty one."""
+_BLOCK = 1 << 20
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 _LOCAL_HEADER = 30
 """Bytes of a zip's local header before its name. Source: PKWARE APPNOTE, section 4.3.7."""
@@ -34,6 +37,8 @@ class Member:
     fortran: bool
     offset: int | None
     """Where its numbers begin in the file; None when they are compressed."""
+    stored: zipfile.ZipInfo | None = None
+    """Its entry in the ``.npz``, when the numbers lie there as they are."""
 
     @property
     def shown(self) -> str:
@@ -41,13 +46,20 @@ class Member:
         return f"array '{self.name}'" if self.name else "the array"
 
     def open(self) -> np.ndarray:
-        """The array, mapped when it can be. Raises ``DataError``; object arrays are never unpickled."""
+        """The array, mapped when it can be; what the zip stores is read through once for its checksum.
+
+        Raises ``DataError``; object arrays are never unpickled.
+        """
         if self.dtype.hasobject:
             raise DataError(
                 f"{self.shown} holds Python objects, which only unpickling opens, and that can run code. "
                 "Save it as numbers or texts: array.astype(str), or np.stack for images of one size."
             )
-        with _readable(self.path):
+        with _readable():
+            if self.stored:
+                with zipfile.ZipFile(self.path) as archive, archive.open(self.stored) as inside:
+                    while inside.read(_BLOCK):
+                        pass  # zipfile compares the checksum at the end
             if self.offset is not None and 0 not in self.shape:
                 order = "F" if self.fortran else "C"
                 return np.memmap(self.path, self.dtype, "r", self.offset, self.shape, order)  # type: ignore[call-overload, no-any-return]
@@ -63,10 +75,10 @@ class Member:
 
 def members(path: Path) -> dict[str, Member]:
     """The arrays in a ``.npz`` or ``.npy`` by name, from their headers alone. Raises ``DataError``."""
-    with _readable(path), path.open("rb") as file:
-        if file.read(4) != b"PK\x03\x04":
+    with _readable(), path.open("rb") as file:
+        if file.read(4) not in _ZIP:
             file.seek(0)
-            return {"": _member(path, "", file, lambda: file.tell())}
+            return {"": _member(path, "", file, 0, None)}
         found = {}
         with zipfile.ZipFile(file) as archive:
             for info in archive.infolist():
@@ -76,18 +88,21 @@ def members(path: Path) -> dict[str, Member]:
                 with archive.open(info) as inside:
                     stored = info.compress_type == zipfile.ZIP_STORED
                     start = _start(file, info) if stored else None
-                    found[name] = _member(
-                        path, name, inside, lambda inside=inside, start=start: start and start + inside.tell()
-                    )
+                    found[name] = _member(path, name, inside, start, info if stored else None)
+            if not found:
+                held = ", ".join(archive.namelist()[:3]) or "nothing"
+                raise DataError(f"it is a zip that holds no arrays, but {held}. np.savez writes one.")
         return found
 
 
-def _member(path: Path, name: str, file: IO[bytes], offset: object) -> Member:
+def _member(
+    path: Path, name: str, file: IO[bytes], start: int | None, stored: zipfile.ZipInfo | None
+) -> Member:
     version = np.lib.format.read_magic(file)
     if version not in _HEADERS:
         raise ValueError(f"format {version[0]}.{version[1]}, which is for tables")
     shape, fortran, dtype = _HEADERS[version](file)
-    return Member(path, name, shape, dtype, fortran, offset())  # type: ignore[operator]
+    return Member(path, name, shape, dtype, fortran, None if start is None else start + file.tell(), stored)
 
 
 def _start(file: IO[bytes], info: zipfile.ZipInfo) -> int:
@@ -99,7 +114,7 @@ def _start(file: IO[bytes], info: zipfile.ZipInfo) -> int:
 
 
 @contextmanager
-def _readable(path: Path) -> Iterator[None]:
+def _readable() -> Iterator[None]:
     """Turns what a damaged file raises into a ``DataError``."""
     try:
         yield
@@ -109,6 +124,8 @@ def _readable(path: Path) -> Iterator[None]:
         raise DataError(f"it cannot be opened: {error.strerror or error}") from error
     except Exception as error:  # zipfile, zlib and numpy each have kinds of their own
         reason = " ".join(str(error).split())[:120]
+        if "CRC" in reason:
+            raise DataError(f"it is damaged ({reason}); copy it again.") from error
         raise DataError(
             f"it is no NumPy file that can be read ({type(error).__name__}: {reason}); pickles stay closed."
         ) from error

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -37,6 +38,11 @@ class Table:
         return ", ".join(name[:40] for name in self.header[:12]) + more
 
 
+def stands_twice(name: str) -> str:
+    """What is said of a column whose name another column has too."""
+    return f"The column '{name}' stands twice."
+
+
 def read_table(content: bytes, separator: str | None, wanted: Sequence[str]) -> Table:
     """The cells of a csv in UTF-8, with or without a byte order mark.
 
@@ -44,10 +50,10 @@ def read_table(content: bytes, separator: str | None, wanted: Sequence[str]) -> 
     one that gives most columns. Raises ``DataError`` naming the line.
     """
     text = _text(content)
-    first = next(csv.reader([line for line in text.splitlines() if line.strip()][:1]), None)
-    if not first:
+    lines_before, stated, text = _without_preface(text, wanted)
+    if not text.strip():
         raise DataError("it is empty.")
-    mark = SEPARATORS[separator] if separator else _separator(text, wanted)
+    mark = SEPARATORS[separator] if separator else stated or _separator(text, wanted)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=mark, strict=True)
     header: tuple[str, ...] | None = None
     rows, lines = [], []
@@ -59,10 +65,10 @@ def read_table(content: bytes, separator: str | None, wanted: Sequence[str]) -> 
             if header is None:
                 header = cells
             else:
-                rows.append(_fitted(cells, header, reader.line_num))
-                lines.append(reader.line_num)
+                lines.append(lines_before + reader.line_num)
+                rows.append(_fitted(cells, header, lines[-1]))
     except csv.Error as error:
-        raise DataError(f"line {reader.line_num}: {error}.") from None
+        raise DataError(f"line {lines_before + reader.line_num}: {error}.") from None
     return Table(header or (), tuple(rows), tuple(lines))
 
 
@@ -82,14 +88,34 @@ def _text(content: bytes) -> str:
         ) from None
 
 
+def _without_preface(text: str, wanted: Sequence[str]) -> tuple[int, str, str]:
+    """Count of lines before the header, the separator they state as Excel does, and the text behind them.
+
+    Such lines are empty, begin with ``#`` or are ``sep=`` and one character; a line that holds a name
+    of ``wanted`` is the header.
+    """
+    stated = ""
+    lines = io.StringIO(text, newline="").readlines()
+    for count, line in enumerate(lines):
+        if excel := re.fullmatch(r"sep=(.)\s*", line, re.IGNORECASE):
+            stated = excel[1]
+        elif line.strip() and (not line.startswith("#") or _fit(line, wanted, _separator(line, wanted))[0]):
+            return count, stated, "".join(lines[count:])
+    return len(lines), stated, ""
+
+
 def _separator(text: str, wanted: Sequence[str]) -> str:
     line = next(line for line in text.splitlines() if line.strip())
+    return max(SEPARATORS.values(), key=lambda mark: _fit(line, wanted, mark))
 
-    def fit(mark: str) -> tuple[bool, int]:
+
+def _fit(line: str, wanted: Sequence[str], mark: str) -> tuple[bool, int]:
+    """Whether a line cut at ``mark`` holds a name of ``wanted``, and into how many cells it is cut."""
+    try:
         cells = [cell.strip().lower() for cell in next(csv.reader([line], delimiter=mark))]
-        return any(cell in wanted for cell in cells), len(cells)
-
-    return max(SEPARATORS.values(), key=fit)
+    except csv.Error:  # reading says more: which line, and why
+        return False, 0
+    return any(cell in wanted for cell in cells), len(cells)
 
 
 def _fitted(cells: tuple[str, ...], header: tuple[str, ...], line: int) -> tuple[str, ...]:

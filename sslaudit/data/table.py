@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sslaudit.data.assemble import SPLITS, assemble
+from sslaudit.data.assemble import assemble, parted, split_of
 from sslaudit.data.dataset import Dataset
 from sslaudit.data.decode import decode
 from sslaudit.data.examine import examine_all
 from sslaudit.data.multilabel import several_columns, several_in_a_cell
-from sslaudit.data.rows import Table, read_table
+from sslaudit.data.rows import Table, read_table, stands_twice
 from sslaudit.data.skips import Skips
 from sslaudit.errors import DataError, DataNotFound, EmptyData
 from sslaudit.refs import DataRef
@@ -60,15 +60,16 @@ def open_table(ref: DataRef) -> Dataset:
         raise DataNotFound(f"'{ref}': there is no folder '{root}' for root=.")
     levels = int(text) if (text := ref.option("levels")) else None
     try:
-        table = read_table(path.read_bytes(), ref.option("sep"), _KNOWN["path"])
+        asked = [name.lower()] if (name := ref.option("path")) else []
+        table = read_table(path.read_bytes(), ref.option("sep"), (*_KNOWN["path"], *asked))
         chosen = _choose(table, ref)
-        several = several_columns(table.column_values()) if chosen.label is None else ""
-        several = several or (
-            several_in_a_cell(table.values(chosen.label)) if chosen.label is not None else ""
-        )
+        if chosen.label is None:
+            several = several_columns(table.column_values())
+        elif several := "" if ref.option("labels") else several_in_a_cell(table.values(chosen.label)):
+            name = table.header[chosen.label]
+            several = f"column '{name}': {several} labels=single takes each cell as one label."
         if several:
-            named = "" if chosen.label is None else f"column '{table.header[chosen.label]}': "
-            raise DataError(f"{named}{several}")
+            raise DataError(several)
         skips = Skips()
         table = _once(table, chosen, skips)
     except DataError as error:
@@ -78,16 +79,22 @@ def open_table(ref: DataRef) -> Dataset:
         names, lambda i: _content(root, names[i]), skips, f"'{ref.locator}'", levels=levels
     )
     used = (chosen.path, chosen.label, chosen.split)
+    labels = None if chosen.label is None else table.values(chosen.label)
+    unknown = labels is not None and _marks_unknown(labels)
     return assemble(
         ref=str(ref),
         read=lambda i: decode(_content(root, names[i]), levels),
         names=names,
         examined=examined,
         skips=skips,
-        classes=None if chosen.label is None else [label or None for label in table.values(chosen.label)],
+        classes=labels and [None if unknown and label == "-1" else label or None for label in labels],
         splits=None if chosen.split is None else table.values(chosen.split),
-        columns={name: table.values(k) for k, name in enumerate(table.header) if name and k not in used},
-        notes=_notes(table, chosen),
+        columns={
+            name: table.values(k)
+            for k, name in enumerate(table.header)
+            if name and k not in used and table.header.count(name) == 1
+        },
+        notes=_notes(table, chosen, unknown),
         alone="split=none leaves the splits aside.",
     )
 
@@ -100,11 +107,8 @@ def _choose(table: Table, ref: DataRef) -> _Columns:
             f"Write such a line first, or name the column: csv,path=COLUMN:{ref.locator}"
         )
     split = _column(table, ref, "split")
-    if split is not None and not any(value.lower() in SPLITS for value in table.values(split)):
-        if ref.option("split"):
-            found = ", ".join(sorted(set(table.values(split)))[:5])
-            raise DataError(f"column '{table.header[split]}' holds none of train, val, test, but: {found}.")
-        split = None
+    if split is not None:
+        _check_splits(table.header[split], set(table.values(split)), bool(ref.option("split")))
     return _Columns(path, _column(table, ref, "label"), split)
 
 
@@ -120,10 +124,31 @@ def _column(table: Table, ref: DataRef, role: str) -> int | None:
         places = [k for k, name in enumerate(table.header) if name == asked]
     else:
         places = [k for k, name in enumerate(lowered) if name in _KNOWN[role]]
+    if len(places) > 1 and len({table.header[k] for k in places}) == 1:
+        raise DataError(
+            f"{stands_twice(table.header[places[0]])[:-1]} and is its {role}. Rename one of them."
+        )
     if len(places) > 1:
         both = " and ".join(f"'{table.header[k]}'" for k in places[:4])
         raise DataError(f"columns {both} may each be its {role}. Say which: csv,{role}=COLUMN:{ref.locator}")
     return places[0] if places else None
+
+
+def _check_splits(name: str, values: set[str], asked: bool) -> None:
+    """Raises ``DataError`` when a column of several splits, or one asked for, is not understood."""
+    unknown = sorted(value or "(empty)" for value in values if not split_of(value))
+    if (len(values) > 1 or asked) and unknown and not parted({split_of(value) for value in values}):
+        shown = ", ".join(unknown[:5]) + (", ..." if len(unknown) > 5 else "")
+        raise DataError(
+            f"column '{name}' holds splits that are not understood: {shown}. Write train, val or test "
+            "there; split=none leaves the column aside."
+        )
+
+
+def _marks_unknown(labels: Sequence[str]) -> bool:
+    """Whether -1 means no label: all other labels are whole numbers from 0, and more than one."""
+    others = set(labels) - {"", "-1"}
+    return "-1" in labels and len(others) > 1 and all(map(str.isdecimal, others))
 
 
 def _once(table: Table, chosen: _Columns, skips: Skips) -> Table:
@@ -172,10 +197,15 @@ def _content(root: Path, name: str) -> bytes:
     return path.read_bytes()
 
 
-def _notes(table: Table, chosen: _Columns) -> Sequence[str]:
-    if chosen.label is not None or len(table.header) == 1:
-        return ()
-    others = [name for k, name in enumerate(table.header) if k != chosen.path]
-    return (
-        f"No column is called label, so there are no labels; label= may name one: {', '.join(others[:8])}.",
-    )
+def _notes(table: Table, chosen: _Columns, unknown: bool) -> Sequence[str]:
+    notes = [stands_twice(name) for name, count in Counter(table.header).items() if name and count > 1]
+    if chosen.label is not None:
+        name = table.header[chosen.label]
+        if unknown:
+            notes.append(f"-1 in the column '{name}' is taken as no label: the others are numbers from 0.")
+        if not any(table.values(chosen.label)):
+            notes.append(f"The column '{name}' is empty, so there are no labels.")
+    elif len(table.header) > 1:
+        others = ", ".join([name for k, name in enumerate(table.header) if k != chosen.path][:8])
+        notes.append(f"No column is called label, so there are no labels; label= may name one: {others}.")
+    return notes
