@@ -183,6 +183,8 @@ class RecipeSpec:
     """Raised whenever the drawn views change."""
     summary: str
     terms: tuple[Term, ...]
+    second: tuple[Term, ...] = ()
+    """Terms of a second distribution, where the drawn views take two in turn; empty for one."""
     source: str = ""
 
 

@@ -18,7 +18,6 @@ from sslaudit.recipes import (
     Distribution,
     Flip,
     Gray,
-    PairSpec,
     Recipe,
     Solarize,
     factors,
@@ -243,7 +242,7 @@ def test_recipe_of_a_plugin() -> None:
     recipe = parse_recipe("gentle", {**NAMED, "gentle": gentle})
     assert recipe.key() == "gentle@3"
     assert recipe.distributions == (Distribution(crop=only("crop(scale=0.5)").crop, flip=Flip(p=0.5)),)
-    pair = PairSpec(name="pair", version=2, summary="", terms=(Term("crop"),), second=(Term("flip"),))
+    pair = RecipeSpec(name="pair", version=2, summary="", terms=(Term("crop"),), second=(Term("flip"),))
     assert parse_recipe("pair@2", {"pair": pair}).distributions == parse("crop|flip").distributions
     broken = RecipeSpec(name="broken", version=1, summary="", terms=(Term("sharpen"),))
     with pytest.raises(RefError, match="recipe 'broken': there is no term or recipe 'sharpen'"):

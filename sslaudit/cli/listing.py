@@ -1,6 +1,7 @@
 """``sslaudit plugins`` and ``sslaudit list``: what is installed, without importing any of it."""
 
 import json
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Annotated
 
@@ -9,6 +10,7 @@ import typer
 from sslaudit.cli.guard import guarded
 from sslaudit.host import Plugin, name_of
 from sslaudit.registry import installed
+from sslaudit.specs import Option
 
 
 class Kind(StrEnum):
@@ -56,18 +58,14 @@ def list_(kind: Annotated[Kind, typer.Argument(help="What to list.")]) -> int:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
     for plugin in installed().plugins:
         for spec in sorted(plugin.offers.get(kind.value, []), key=name_of):
-            options = ", ".join(
-                option.name if option.default is None else f"{option.name}={option.default}"
-                for option in getattr(spec, "options", ())
-            )
+            options = _options(getattr(spec, "options", ()))
             summary = spec.summary + (f"  ({options})" if options else "")
             table.add_row(Text(name_of(spec)), Text(summary))
     if kind is Kind.recipes:
         from sslaudit.recipes import TERMS
 
         for term in TERMS.values():
-            options = ", ".join(f"{option.name}={option.default}" for option in term.options)
-            table.add_row(Text(f"+ {term.name}"), Text(f"{term.summary}  ({options})"))
+            table.add_row(Text(f"+ {term.name}"), Text(f"{term.summary}  ({_options(term.options)})"))
     _print(table)
     return 0
 
@@ -94,3 +92,10 @@ def _record(plugin: Plugin) -> dict[str, object]:
         "reason": plugin.reason,
         "offers": _names(plugin),
     }
+
+
+def _options(options: Sequence[Option]) -> str:
+    """``k=20, seed``: names and what they are when nothing is said."""
+    return ", ".join(
+        option.name if option.default is None else f"{option.name}={option.default}" for option in options
+    )

@@ -7,7 +7,7 @@ in the order crop, flip, color, gray, blur, solarize, so ``blur+crop`` is ``crop
 turn: of ``crop+blur|crop+solarize`` views 1, 3, 5 are drawn from the first and 2, 4, 6 from the second.
 """
 
-from sslaudit.recipes.named import BUILTIN_RECIPES, PairSpec
+from sslaudit.recipes.named import BUILTIN_RECIPES
 from sslaudit.recipes.operations import (
     BLUR_MIN_SIDE,
     Blur,
@@ -40,7 +40,6 @@ __all__ = [
     "Gray",
     "Interpolation",
     "Operation",
-    "PairSpec",
     "Recipe",
     "Solarize",
     "TermSpec",

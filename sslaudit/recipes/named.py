@@ -1,28 +1,20 @@
 """The recipes that come with sslaudit: those of the methods' papers, and the ablation of the slides."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from sslaudit.refs import Term, split_terms
 from sslaudit.specs import RecipeSpec
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PairSpec(RecipeSpec):
-    """A named pair of distributions, which the drawn views take in turn: ``terms``, then ``second``."""
-
-    second: tuple[Term, ...]
 
 
 def _terms(text: str) -> tuple[Term, ...]:
     return tuple(split_terms(text, "+"))
 
 
-def _pair(name: str, scale: str, summary: str, source: str) -> PairSpec:
+def _pair(name: str, scale: str, summary: str, source: str) -> RecipeSpec:
     """One view is always blurred, the other seldom, and then solarized at times."""
     color = "color(brightness=0.4,contrast=0.4,saturation=0.2,hue=0.1)"
     common = f"crop({scale}interpolation=bicubic)+flip+{color}+gray"
-    return PairSpec(
+    return RecipeSpec(
         name=name,
         version=1,
         summary=summary,

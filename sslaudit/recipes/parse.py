@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import get_args
 
 from sslaudit.errors import RefError
-from sslaudit.recipes.named import PairSpec
 from sslaudit.recipes.operations import Blur, Color, Crop, Flip, Gray, Operation, Solarize
 from sslaudit.recipes.terms import TERMS
 from sslaudit.refs import Term, split_terms
@@ -141,7 +140,7 @@ def _unknown(name: str, owner: str, named: Mapping[str, RecipeSpec]) -> RefError
 
 
 def _sides(spec: RecipeSpec) -> tuple[tuple[Term, ...], ...]:
-    return (spec.terms, spec.second) if isinstance(spec, PairSpec) else (spec.terms,)
+    return (spec.terms, spec.second) if spec.second else (spec.terms,)
 
 
 def _spelling(spec: RecipeSpec) -> str:
