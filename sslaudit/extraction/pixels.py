@@ -16,7 +16,7 @@ from sslaudit.views import draw, make_views
 # Views made at once: on a CPU what the encoder takes next should still be in the cache.
 _CPU_BYTES, _GPU_BYTES = 16 * 2**20, 64 * 2**20
 
-DECODED_BYTES = 128 * 2**20
+DECODED_BYTES = 32 * 2**20
 """Decoded pixels that wait at once to become views, and about as many again that are read ahead."""
 
 
