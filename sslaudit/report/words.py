@@ -130,9 +130,9 @@ def preprocessing(record: PreprocessRecord) -> tuple[str, str, str]:
 
 
 def extraction(card: ReportCard) -> list[tuple[str, str]]:
-    """What the views were, in full, and the precision where it is not plain float32."""
+    """How the data were split, what the views were, in full, and the precision below float32."""
     data, made = card.data, card.provenance
-    lines = []
+    lines = [("split", f"{_listed(data.classes)}; {data.split_rule}")] if data.classes else []
     if data.views > 1:
         shared = ", one bank for all images" if data.views_mode == "bank" else ""
         lines.append(
