@@ -59,7 +59,8 @@ def _size(plan: Plan, side: int | None, size: int, images: int) -> Iterator[Entr
     if importlib.util.find_spec("kornia"):
         contenders.append(Contender(name="kornia, batches", run=_kornia(tensors, size)))
     own, *others = race(contenders, images, plan.rounds, views=VIEWS)
-    for other, target in zip(others, (TARGETS[size], None), strict=False):
+    for other in others:
+        target = TARGETS[size] if other is others[0] else None
         yield own.row(
             f"views of {size} px from {f'{side} px' if side else 'photographs'}", other, "views/s", target
         )

@@ -7,14 +7,13 @@ over memory cost: hence operations in place and into buffers at hand, and produc
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import interpolate, pad
 
-Interpolation = Literal["bilinear", "bicubic"]
+from sslaudit.recipes import Interpolation
 
 LUMA = (0.2989, 0.587, 0.114)
 """Weights of red, green and blue in gray."""

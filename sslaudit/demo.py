@@ -74,7 +74,7 @@ def run(
         cards.append(card)
     differences = [
         Difference(encoder=name, term=term, value=value, interval=interval)
-        for name, card in zip(METHODS, cards, strict=False)
+        for name, card in zip(METHODS, cards[:-1], strict=True)
         for term in LEADS
         for value, interval in [paired_difference(card, cards[-1], term)]
     ]

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from sslaudit.cli import main
+from sslaudit.data import Dataset
 from sslaudit.host import Plugin
 from sslaudit.registry import Registry, installed
 from tests import stub_plugin
@@ -62,6 +63,17 @@ def make_photos(folder: Path, *, classes: int = 3, each: int = 12, size: int = 2
                 folder / f"class{k}" / f"{i:03d}.png"
             )
     return folder
+
+
+def levels(data: Dataset) -> list[int]:
+    """The level of the first pixel of each image."""
+    return [int(data.read(i)[0, 0, 0]) for i in range(len(data))]
+
+
+def kinds(data: Dataset) -> list[str]:
+    """The name of the class of each image."""
+    assert data.labels is not None
+    return [data.classes[label] for label in data.labels]
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from sslaudit.data.hf_sets import open_hf
 from sslaudit.errors import DataError, DataNotFound
 from sslaudit.loading import load_dataset
 from sslaudit.refs import DataRef
-from tests.conftest import make_photos
+from tests.conftest import kinds, levels, make_photos
 
 datasets = pytest.importorskip("datasets")
 
@@ -54,15 +54,6 @@ def refused(data: Any, tmp_path: Path, **options: str) -> str:
         opened(tmp_path / "saved", **options)
     assert len(str(caught.value).splitlines()) == 1
     return str(caught.value)
-
-
-def levels(data: Dataset) -> list[int]:
-    return [int(data.read(i)[0, 0, 0]) for i in range(len(data))]
-
-
-def kinds(data: Dataset) -> list[str]:
-    assert data.labels is not None
-    return [data.classes[label] for label in data.labels]
 
 
 def on_disk(data: Any, folder: Path) -> Path:

@@ -17,6 +17,7 @@ from sslaudit.data import Dataset
 from sslaudit.data.tar_shards import open_shards
 from sslaudit.errors import DataError, DataNotFound, EmptyData, UsageError
 from sslaudit.refs import DataRef
+from tests.conftest import kinds, levels
 
 KINDS = [0, 1, 2] * 4
 
@@ -61,15 +62,6 @@ def refused(pattern: object, **options: str) -> str:
         opened(pattern, **options)
     assert len(str(caught.value).splitlines()) == 1
     return str(caught.value)
-
-
-def levels(data: Dataset) -> list[int]:
-    return [int(data.read(i)[0, 0, 0]) for i in range(len(data))]
-
-
-def kinds(data: Dataset) -> list[str]:
-    assert data.labels is not None
-    return [data.classes[label] for label in data.labels]
 
 
 def skips(data: Dataset) -> dict[str, int]:

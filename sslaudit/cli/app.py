@@ -49,6 +49,8 @@ def common(
 
 def main() -> None:
     """Run the program."""
-    # Threads of torch that wait would spin, and take the cores from decoding and from others.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    if "OMP_WAIT_POLICY" not in os.environ:
+        # Threads of torch that wait would spin for milliseconds, and take the cores from decoding and
+        # from others. A short spin costs nothing; to sleep at once makes views half as dear again.
+        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     app(prog_name="sslaudit")

@@ -85,23 +85,33 @@ def _show(found: list["Entry"], where: str) -> None:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for column in ("encoder", "data", "recipe", "views", "size", "last used"):
         table.add_column(column, justify="right" if column in ("views", "size") else "left")
+    alike: dict[tuple[str, ...], list[Entry]] = {}
     for entry in found:
-        about = entry.about
-        name = words.cut(str(about.get("encoder", entry.folder.name[:12])), 24)
-        if not entry.whole:
-            name += f" ({entry.parts} of {entry.wanted or '?'} parts)"
-        cells = (
-            name,
-            words.cut(str(about.get("data", "?")), 16),
-            words.cut(str(about.get("recipe", "?")), 16),
-            str(about.get("views", "?")),
-            words.size(entry.bytes),
-            time.strftime("%Y-%m-%d", time.localtime(entry.used)),
-        )
-        table.add_row(*map(Text, cells))
+        alike.setdefault(_cells(entry), []).append(entry)
+    for (name, *cells, used), some in alike.items():
+        count = f" ({len(some)} sets)" if len(some) > 1 else ""
+        size = words.size(sum(entry.bytes for entry in some))
+        table.add_row(*map(Text, (name + count, *cells, size, used)))
     out = console()
     if found:
         out.print(table)
         out.print()
     total = words.size(sum(entry.bytes for entry in found))
     out.print(Text(f"{words.plural(len(found), 'set of features', 'sets of features')}, {total}, {where}"))
+
+
+def _cells(entry: "Entry") -> tuple[str, ...]:
+    """What a row says of an entry, but for its size: encoder, data, recipe, views, last use."""
+    from sslaudit.report import words
+
+    about = entry.about
+    name = words.cut(str(about.get("encoder", entry.folder.name[:12])), 24)
+    if not entry.whole:
+        name += f" ({entry.parts} of {entry.wanted or '?'} parts)"
+    return (
+        name,
+        words.cut(str(about.get("data", "?")), 16),
+        words.cut(str(about.get("recipe", "?")), 16),
+        str(about.get("views", "?")),
+        time.strftime("%Y-%m-%d", time.localtime(entry.used)),
+    )

@@ -33,6 +33,8 @@ _SMALL = 32
 """Images with a shorter side must be equal in every pixel: too little tells them apart."""
 _FLAT = 2.0
 """Standard deviation in gray levels below which a thumbnail shows nothing."""
+_TRAIN_BLOCK, _TEST_BLOCK = 8192, 1024
+"""Thumbnails that are compared at once."""
 _SHAPE, _GAIN, _SHIFT = 0.05, 0.2, 32.0
 """Largest differences: log of the aspect ratio, log of the contrast, mean in gray levels."""
 
@@ -63,9 +65,10 @@ def near_duplicates(data: Dataset) -> NearDuplicates:
     if data.thumbs is not None:
         rest = np.array([i for i in tested if data.digests[i] not in by_digest], dtype=np.int64)
         candidates = _candidates(data.thumbs, rest, data.train)
+        looked_at = candidates[:PAIR_LIMIT]
         with ThreadPoolExecutor() as pool:
-            same = pool.map(lambda pair: _alike(data, *pair), candidates[:PAIR_LIMIT])
-            pairs += [pair for pair, alike in zip(candidates, same, strict=False) if alike]
+            same = pool.map(lambda pair: _alike(data, *pair), looked_at)
+            pairs += [pair for pair, alike in zip(looked_at, same, strict=True) if alike]
     whole = len(tested) == len(order) and len(candidates) <= PAIR_LIMIT
     examples = tuple((data.ids[i], data.ids[j]) for i, j in sorted(pairs)[:3])
     return NearDuplicates(
@@ -81,24 +84,25 @@ def near_duplicates(data: Dataset) -> NearDuplicates:
 
 def _candidates(thumbs: np.ndarray, test: np.ndarray, train: np.ndarray) -> list[tuple[int, int]]:
     """Each test image with its most similar training image, where they may be one picture."""
-    rows, test_std = _standardised(thumbs[test])
-    columns, train_std = _standardised(thumbs[train])
-    test, rows = test[test_std >= _FLAT], rows[test_std >= _FLAT]
-    train, columns = train[train_std >= _FLAT], columns[train_std >= _FLAT]
-    found = []
-    for start in range(0, len(test), 1024):
-        block = rows[start : start + 1024]
-        best = np.full(len(block), -1.0, dtype=np.float32)
-        match = np.zeros(len(block), dtype=np.int64)
-        for first in range(0, len(train), 8192):
-            product = block @ columns[first : first + 8192].T
+    test, rows = _telling(thumbs, test)
+    best = np.full(len(test), -1.0, dtype=np.float32)
+    match = np.zeros(len(test), dtype=np.int64)
+    for first in range(0, len(train), _TRAIN_BLOCK):
+        some, columns = _telling(thumbs, train[first : first + _TRAIN_BLOCK])
+        for start in range(0, len(test), _TEST_BLOCK) if len(some) else ():
+            block = slice(start, start + _TEST_BLOCK)
+            product = rows[block] @ columns.T
             place = product.argmax(axis=1)
-            value = product[np.arange(len(block)), place]
-            better = value > best
-            best[better], match[better] = value[better], train[first + place[better]]
-        near = np.flatnonzero(best >= _CANDIDATE)
-        found += [(int(test[start + k]), int(match[k])) for k in near]
-    return found
+            value = product[np.arange(len(product)), place]
+            better = value > best[block]
+            best[block][better], match[block][better] = value[better], some[place[better]]
+    return [(int(test[k]), int(match[k])) for k in np.flatnonzero(best >= _CANDIDATE)]
+
+
+def _telling(thumbs: np.ndarray, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Those of ``images`` whose thumbnail shows something, and these thumbnails, standardised."""
+    rows, spread = _standardised(thumbs[images])
+    return images[spread >= _FLAT], rows[spread >= _FLAT]
 
 
 def _alike(data: Dataset, i: int, j: int) -> bool:

@@ -52,7 +52,10 @@ def open_folder(ref: DataRef) -> Dataset:
     levels = int(text) if (text := ref.option("levels")) else None
     path = os.path.expanduser(ref.locator)
     if not os.path.exists(path):
-        raise DataNotFound(f"there is no folder '{ref.locator}'. --data takes a folder of images, or digits.")
+        raise DataNotFound(
+            f"there is no folder '{ref.locator}'. --data takes a folder of images, or SCHEME:NAME; "
+            "`sslaudit list datasets` shows the schemes."
+        )
     if not os.path.isdir(path):
         raise DataNotFound(
             f"'{ref.locator}' is a file; --data takes a folder of images, or says what a file is: csv:FILE, "

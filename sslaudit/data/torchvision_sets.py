@@ -58,8 +58,11 @@ def open_torchvision(ref: DataRef) -> Dataset:
     name = _known(ref)
     kind = getattr(datasets, name)
     root = Path(os.path.expanduser(ref.option("root") or default_cache() / "datasets"))
-    sides = [_made(kind, {**arguments, **_chosen(ref, arguments, place)}, root, ref)
-             for place, arguments in zip(("train", "test"), SETS[name], strict=False)]  # fmt: skip
+    places = ("train", "test")[: len(SETS[name])]
+    sides = [
+        _made(kind, {**arguments, **_chosen(ref, arguments, place)}, root, ref)
+        for place, arguments in zip(places, SETS[name], strict=True)
+    ]
     return open_object(tuple(sides) if len(sides) == 2 else sides[0], ref=str(ref))
 
 

@@ -126,7 +126,7 @@ def _fastest(encoder: Encoder, how: Extraction) -> tuple[Network, torch.memory_f
     module = encoder.module
     if module is not None and encoder.embed is module:
         liked = torch.channels_last if is_large(encoder.preprocess.size) else layout
-        for form in (_folded(module, liked), module):
+        for form in dict.fromkeys((_folded(module, liked), module)):
             if _same(form, encoder, how, liked):
                 network, layout = _low(form, encoder, how, liked), liked
                 break

@@ -51,13 +51,18 @@ class Extraction:
                 "batch_size": self.batch_size,
                 "device": torch.device(self.device).type,
                 "images": list(data.digests),
-                "recipe": self.recipe.key(),
+                "recipe": self.recipe.key() if self.draws else "",
                 "operations": OPERATIONS,
                 "views": self.views,
-                "views_mode": self.views_mode,
-                "seed": self.seed,
+                "views_mode": self.views_mode if self.draws else "",
+                "seed": self.seed if self.draws else 0,
             }
         )
+
+    @property
+    def draws(self) -> bool:
+        """Whether anything is drawn: one view is the identity view, whatever the recipe and the seed."""
+        return self.views > 1 and not self.recipe.identity
 
     def about(self, encoder: Encoder, data: Dataset) -> dict[str, str | int]:
         """What a person reads about these features in ``sslaudit cache ls``; no part of the key."""
@@ -65,7 +70,7 @@ class Extraction:
             "encoder": encoder.ref,
             "data": data.ref,
             "images": len(data),
-            "recipe": self.recipe.key(),
+            "recipe": self.recipe.key() if self.draws else "identity view",
             "views": self.views,
             "seed": self.seed,
             "space": self.space,

@@ -66,10 +66,11 @@ class PixelViews:
         most = _CPU_BYTES if torch.device(self.how.device).type == "cpu" else _GPU_BYTES
         step = max(1, most // (self.how.views * 3 * height * width))
         held: list[np.ndarray] = []
-        for i, image in zip(block, images, strict=False):
-            held.append(image)
-            full = len(held) == step or sum(one.nbytes for one in held) >= DECODED_BYTES
-            if full or i == block[-1]:
+        size = 0
+        for i in block:
+            held.append(next(images))
+            size += held[-1].nbytes
+            if len(held) == step or size >= DECODED_BYTES or i == block[-1]:
                 rows = range(i + 1 - len(held), i + 1)
                 yield rows, self.views(rows, held)
-                held = []
+                held, size = [], 0

@@ -35,17 +35,14 @@ class Choice:
     """In words, with the numbers."""
 
 
-def choose_precision(encoder: Encoder, views: Tensor, how: Extraction) -> Choice:
-    """The lower precision of the device if it is faster and deviates little enough, else float32.
+def choose_precision(encoder: Encoder, views: Tensor, how: Extraction, lower: Precision) -> Choice:
+    """The ``lower`` precision if it is faster and deviates little enough, else float32.
 
     ``views`` (B, 2, 3, H, W) are two drawn views of each probe image. The deviation is the largest
     l2 distance between the unit embeddings of one view in the two precisions; it must stay below
     1 % of the median distance of two views of one image in float32.
     """
     full = replace(how, precision="fp32")
-    lower = lower_precision(how.device)
-    if lower is None:
-        return Choice(precision="fp32", reason=f"{how.device} computes nothing lower any faster")
     probe = views.flatten(0, 1)
     slow, fast = Embedder(encoder, full), Embedder(encoder, replace(how, precision=lower))
     exact = normalize(embed_batch(encoder, probe, full), dim=1)
@@ -67,12 +64,19 @@ def choose_precision(encoder: Encoder, views: Tensor, how: Extraction) -> Choice
 def settled_precision(
     encoder: Encoder, data: Dataset, how: Extraction, views: Callable[[], Tensor], *, cache: Path
 ) -> Choice:
-    """``choose_precision``, decided once: a later run, or one that resumes, finds the choice in ``cache``."""
-    path = cache / "precision" / f"{how.key(encoder, data)}.json"
+    """The precision for this device, decided once by ``choose_precision``.
+
+    A later run, or one that resumes, finds the choice in ``cache``. What one machine found says
+    nothing of one with another lower precision, or with none. Raises ``StoreError``.
+    """
+    lower = lower_precision(how.device)
+    if lower is None:
+        return Choice(precision="fp32", reason=f"{how.device} computes nothing lower any faster")
+    path = cache / "precision" / f"{how.key(encoder, data)}-{lower}.json"
     try:
         return Choice(**json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
-        choice = choose_precision(encoder, views(), how)
+        choice = choose_precision(encoder, views(), how, lower)
     write_whole(path, json.dumps(asdict(choice)).encode())
     return choice
 

@@ -127,6 +127,18 @@ def test_progress_counts_every_view_once(data: Dataset, encoder: Encoder, tmp_pa
     assert [(one.done, one.cached) for one in heard] == [(total, total)]
 
 
+def test_the_plain_view_is_one_set_whatever_would_be_drawn(data: Dataset, encoder: Encoder) -> None:
+    others = (
+        {"recipe": parse_recipe("crop", NAMED)},
+        {"recipe": parse_recipe("none", NAMED)},
+        {"seed": 8},
+        {"views_mode": "bank"},
+    )
+    for views, alike in ((1, True), (2, False)):
+        how = replace(HOW, views=views)
+        assert [replace(how, **o).key(encoder, data) == how.key(encoder, data) for o in others] == [alike] * 4
+
+
 def test_only_what_is_missing_is_computed(data: Dataset, encoder: Encoder, tmp_path: Path) -> None:
     whole = features_of(encoder, data, HOW, cache=tmp_path).read()
     parts = parts_of(encoder, data, HOW, cache=tmp_path)

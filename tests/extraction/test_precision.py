@@ -48,7 +48,7 @@ def fast_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("fast_bf16")
 def test_bf16_is_taken_where_it_is_close_enough() -> None:
     """The numbers are those of a float64 computation of the rule."""
-    chosen = choose_precision(encoder(), PAIRS, HOW)
+    chosen = choose_precision(encoder(), PAIRS, HOW, "bf16")
     assert chosen.precision == "bf16"
     fc = encoder().module.fc
     flat = (PAIRS.double() / 255).flatten(0, 1).flatten(1)
@@ -60,26 +60,39 @@ def test_bf16_is_taken_where_it_is_close_enough() -> None:
 
 @pytest.mark.usefixtures("fast_bf16")
 def test_bf16_is_refused_where_it_drowns_what_differs() -> None:
-    chosen = choose_precision(encoder(shift=100.0), PAIRS, HOW)
+    chosen = choose_precision(encoder(shift=100.0), PAIRS, HOW, "bf16")
     assert chosen.precision == "fp32"
     assert "bf16 deviates from float32 by up to" in chosen.reason
 
 
 @pytest.mark.usefixtures("fast_bf16")
 def test_features_that_are_not_finite_stay_in_float32() -> None:
-    assert choose_precision(encoder(shift=float("nan")), PAIRS, HOW).precision == "fp32"
+    assert choose_precision(encoder(shift=float("nan")), PAIRS, HOW, "bf16").precision == "fp32"
 
 
 def test_what_is_not_faster_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(precision, "lower_precision", lambda device: "bf16")
     monkeypatch.setattr(precision, "_seconds", lambda call: 1.0)
-    chosen = choose_precision(encoder(), PAIRS, HOW)
+    chosen = choose_precision(encoder(), PAIRS, HOW, "bf16")
     assert (chosen.precision, chosen.reason) == ("fp32", "bf16 is not clearly faster here")
 
 
-def test_a_device_without_lower_precision_stays_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(precision, "lower_precision", lambda device: None)
-    assert choose_precision(encoder(), PAIRS, HOW).precision == "fp32"
+def test_what_one_machine_chose_does_not_bind_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They may share a cache; bfloat16 that is not computed in hardware is ten times slower."""
+    data: Dataset = load_dataset("digits")
+
+    def settled(lower: str | None, seconds: tuple[float, float]) -> str:
+        clock = itertools.cycle(seconds)
+        monkeypatch.setattr(precision, "lower_precision", lambda device: lower)
+        monkeypatch.setattr(precision, "_seconds", lambda call: next(clock))
+        return precision.settled_precision(encoder(), data, HOW, lambda: PAIRS, cache=tmp_path).precision
+
+    assert settled("bf16", (1.0, 2.0)) == "bf16"
+    assert settled(None, (1.0, 2.0)) == "fp32"
+    assert settled("fp16", (2.0, 1.0)) == "fp32"
+    assert settled("bf16", (2.0, 1.0)) == "bf16"
 
 
 @pytest.mark.usefixtures("fast_bf16")
