@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import cost, cuda, single, views, views4
+from benchmarks import augmented, cliques, cost, cuda, single, views, views4
 from benchmarks.photos import Album
 from benchmarks.plan import Plan, full, quick
 from benchmarks.table import Entry, render
@@ -19,6 +19,8 @@ PARTS = {
     "single": single.measure,
     "views4": views4.measure,
     "cost": cost.measure,
+    "distances": augmented.measure,
+    "cliques": cliques.measure,
     "cuda": cuda.measure,
 }
 
@@ -26,7 +28,7 @@ PARTS = {
 def main() -> None:
     """Measure what the command line asks for."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks", description="What views and extraction cost."
+        prog="python -m benchmarks", description="What views, extraction and distances cost."
     )
     parser.add_argument("--quick", action="store_true", help="little of everything: figures mean nothing")
     parser.add_argument("--only", choices=PARTS, help="one part of the table")

@@ -68,7 +68,7 @@ def automatic_precision(network: Network, album: Album) -> str:
     """What ``--precision auto`` takes, and why, in a sentence."""
     how = replace(settings(network, views=3), recipe=recipe("simclr"))
     pairs = PixelViews(album.first(16).data, how, network.preprocess).head(8)[:, 1:]
-    choice = choose_precision(encoder_of(network), pairs, how)
+    choice = choose_precision(encoder_of(network), pairs, how, LOW)
     return f"--precision auto takes {choice.precision}: {choice.reason}"
 
 

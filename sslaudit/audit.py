@@ -41,6 +41,7 @@ from sslaudit.extraction import (
 )
 from sslaudit.extraction.precision import precision_floor, settled_precision
 from sslaudit.inputs import Labels
+from sslaudit.kept import KeptEstimates
 from sslaudit.loading import load_dataset, load_encoder
 from sslaudit.measure import Materials, measure
 from sslaudit.plan import Plan, Space, make_plan
@@ -49,7 +50,7 @@ from sslaudit.refs import EncoderRef
 from sslaudit.registry import Registry, installed
 from sslaudit.report.card import ReportCard, write_card
 from sslaudit.report.records import data_record, encoder_record, identity_columns, provenance
-from sslaudit.results import Check
+from sslaudit.results import Check, Estimate
 from sslaudit.settings import Settings
 from sslaudit.store import Features, default_cache, writable
 from sslaudit.world import ALONE, World
@@ -142,6 +143,7 @@ class Line:
         if settings.recipe != "auto":
             self._recipe(settings.recipe)
         self._of_data: tuple[Dataset, list[Check]] | None = None
+        self._kept: dict[str, dict[str, Estimate]] = {}
         self._on_progress = on_progress or (lambda progress: None)
         self._say = on_message or (lambda message: None)
 
@@ -177,14 +179,18 @@ class Line:
         """The report card of ``encoder`` on ``data``."""
         started, clock = datetime.now(UTC), time.perf_counter()
         with self._cache() as cache:
-            found = self._extracted(encoder, data, cache)
+            plan = self.plan.on(projector=encoder.project is not None)
+            found = self._extracted(encoder, data, cache, plan)
+            views = found.how.of_data(data, encoder.preprocess)
             checks = self._checks(encoder, data, found, cache)
             measured = measure(
-                self.plan,
+                plan,
                 Materials(
                     features=found.features,
                     pixels=PixelViews(data, found.how, encoder.preprocess),
-                    labels=_labels(data),
+                    labels=Labels.of(data),
+                    train=data.train,
+                    kept=KeptEstimates(self._kept, cache / "estimates", views),
                     encoder=encoder,
                     views=found.how.views,
                     images=len(data),
@@ -207,9 +213,9 @@ class Line:
     def assist(self, encoder: Encoder, data: Dataset) -> None:
         """The share of this process in the extraction of ``run``, which rank 0 does."""
         with self._cache() as cache:
-            self._extracted(encoder, data, cache)
+            self._extracted(encoder, data, cache, self.plan.on(projector=encoder.project is not None))
 
-    def _extracted(self, encoder: Encoder, data: Dataset, cache: Path) -> "_Extracted":
+    def _extracted(self, encoder: Encoder, data: Dataset, cache: Path, plan: Plan) -> "_Extracted":
         how = self._extraction(encoder)
         probe = PixelViews(data, replace(how, views=1), encoder.preprocess).head(PROBE_IMAGES)[:, 0]
         choice = self._precision(encoder, data, how, cache)
@@ -217,10 +223,10 @@ class Line:
         how = replace(embedder.how, batch_size=gather(self.world, embedder.rows)[0])
         features: dict[Space, Features] = {}
         cached = 0
-        for space in self.plan.spaces:
+        for space in plan.spaces:
             if space == "embedding" or encoder.project is not None:
                 one = embedder.of(replace(how, space=space))
-                features[space], there = self._features(one, data, cache, probe)
+                features[space], there = self._features(one, data, cache, probe, features.get("embedding"))
                 cached += there
         if cached:
             total = len(data) * how.views * len(features)
@@ -283,7 +289,7 @@ class Line:
         return choice
 
     def _features(
-        self, embedder: Embedder, data: Dataset, cache: Path, probe: Tensor
+        self, embedder: Embedder, data: Dataset, cache: Path, probe: Tensor, embedded: Features | None
     ) -> tuple[Features, int]:
         """Features and how many views of them, over all processes, came from the cache."""
         encoder, how = embedder.encoder, embedder.how
@@ -296,7 +302,14 @@ class Line:
 
         def compute() -> Features:
             return features_of(
-                encoder, data, how, cache=cache, embedder=embedder, on_progress=watch, world=self.world
+                encoder,
+                data,
+                how,
+                cache=cache,
+                embedder=embedder,
+                embedded=embedded,
+                on_progress=watch,
+                world=self.world,
             )
 
         features = compute()
@@ -350,9 +363,3 @@ def _unscorable(checks: Sequence[Check], encoder: Encoder) -> str:
     """Why every score would be meaningless; a PARTIAL load was asked for and is scored."""
     fatal = {"finite"} if encoder.load.missing else {"finite", "load"}
     return "; ".join(c.message for c in checks if c.status == "fail" and c.name in fatal)
-
-
-def _labels(data: Dataset) -> Labels | None:
-    if data.labels is None:
-        return None
-    return Labels(values=data.labels, classes=data.classes, train=data.train, test=data.test)

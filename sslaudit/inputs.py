@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from sslaudit.data import Dataset
 from sslaudit.encoder import Encoder
 from sslaudit.errors import MetricError
 from sslaudit.extraction import PixelViews
@@ -27,6 +28,13 @@ class Labels:
     test: np.ndarray
     """Indices of the images that are reported on."""
 
+    @classmethod
+    def of(cls, data: Dataset) -> "Labels | None":
+        """Those of a data set; None when it has none."""
+        if data.labels is None:
+            return None
+        return cls(values=data.labels, classes=data.classes, train=data.train, test=data.test)
+
 
 T = TypeVar("T")
 
@@ -43,6 +51,7 @@ class MetricInputs:
         features: Features | None = None,
         pixels: PixelViews | None = None,
         labels: Labels | None = None,
+        train: np.ndarray | None = None,
         encoder: Encoder | None = None,
         results: Mapping[str, Estimate] | None = None,
     ) -> None:
@@ -52,6 +61,7 @@ class MetricInputs:
         self._features = features
         self._pixels = pixels
         self._labels = labels
+        self._train = np.empty(0, dtype=np.int64) if train is None else train
         self._encoder = encoder
         self._results = results or {}
 
@@ -82,8 +92,8 @@ class MetricInputs:
 
     @property
     def train(self) -> np.ndarray:
-        """Indices of the images that probes may fit on."""
-        return self._label_set().train
+        """Indices of the images that may be fitted on; known without labels too."""
+        return self._train if self._labels is None else self._labels.train
 
     @property
     def test(self) -> np.ndarray:
@@ -105,8 +115,13 @@ class MetricInputs:
         digest = hashlib.sha256(f"{self.seed}/{self.spec.name}".encode()).digest()
         return np.random.default_rng(int.from_bytes(digest[:8], "little"))
 
+    @property
+    def labels_if_any(self) -> Labels | None:
+        """Labels and split, None where the data has none: for ``Needs(labels="optional")``."""
+        return None if self._labels is None else self._label_set()
+
     def _label_set(self) -> Labels:
-        return self._have(self._labels, self.spec.needs.labels, "labels")
+        return self._have(self._labels, bool(self.spec.needs.labels), "labels")
 
     def _have(self, value: T | None, declared: bool, what: str) -> T:
         if not declared:

@@ -8,13 +8,17 @@ from typing import Any
 import numpy as np
 
 from sslaudit.encoder import Encoder
-from sslaudit.errors import MetricError
+from sslaudit.errors import MetricError, StoreError
 from sslaudit.extraction import PixelViews
 from sslaudit.inputs import Labels, MetricInputs
+from sslaudit.kept import KeptEstimates
 from sslaudit.plan import Plan, PlannedMetric, Space
 from sslaudit.report.card import MetricRecord
 from sslaudit.results import Estimate
 from sslaudit.store import Features
+
+ROUNDING = 1e-6
+"""How far a value may lie outside of the range that its metric declares."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,7 +28,10 @@ class Materials:
     features: Mapping[Space, Features]
     pixels: PixelViews
     labels: Labels | None
-    encoder: Encoder
+    train: np.ndarray
+    """Indices of the images that may be fitted on."""
+    kept: KeptEstimates
+    encoder: Encoder | None
     images: int
     views: int
     unscorable: str
@@ -37,6 +44,8 @@ class Measured:
 
     records: tuple[MetricRecord, ...] = ()
     samples: dict[str, Sequence[Any]] = field(default_factory=dict)
+    tables: dict[str, Mapping[str, Sequence[float]]] = field(default_factory=dict)
+    """Tables of the estimates, by key of the metric and name of the estimate."""
     problems: list[str] = field(default_factory=list)
 
 
@@ -44,20 +53,33 @@ def measure(plan: Plan, materials: Materials, *, seed: int) -> Measured:
     """Run every metric. One that raises gets the verdict ``error``; the others go on."""
     measured = Measured()
     records: list[MetricRecord] = []
-    results: dict[str, Estimate] = {}
+    results: dict[str, dict[str, Estimate]] = {}
     for metric in plan.metrics:
         clock = time.perf_counter()
-        estimates = _estimates(metric, materials, results, seed, measured.problems)
+        estimates = _estimates(metric, materials, _read_by(metric, results), seed, measured.problems)
         seconds = round((time.perf_counter() - clock) / len(estimates), 4)
+        results[metric.key] = estimates
         for part, estimate in estimates.items():
-            name = f"{metric.spec.name}.{part}" if part else metric.spec.name
-            results.setdefault(name, estimate)
-            records.append(_record(metric, name, estimate, materials, seconds))
-            prefix = f"{metric.term}.{part}" if part else metric.term
+            records.append(_record(metric, _named(metric.spec.name, part), estimate, materials, seconds))
+            prefix = _named(metric.key, part)
+            measured.tables[prefix] = estimate.tables
             for column, values in estimate.samples.items():
                 measured.samples[f"{prefix}/{column}"] = values
     measured.records = tuple(records)
     return measured
+
+
+def _named(metric: str, part: str) -> str:
+    return f"{metric}.{part}" if part else metric
+
+
+def _read_by(metric: PlannedMetric, results: Mapping[str, Mapping[str, Estimate]]) -> dict[str, Estimate]:
+    """The results that ``metric`` declared to read, by name of the metric and of the estimate."""
+    return {
+        _named(name, part): estimate
+        for name, key in metric.reads.items()
+        for part, estimate in results[key].items()
+    }
 
 
 def _estimates(
@@ -69,39 +91,45 @@ def _estimates(
 ) -> dict[str, Estimate]:
     if reason := _not_applicable(metric, materials):
         return {"": Estimate.not_applicable(reason)}
-    needs = metric.spec.needs
     inputs = MetricInputs(
         metric.spec,
         options=metric.options,
         seed=seed,
-        features=materials.features.get(needs.space),
+        features=materials.features.get(metric.space) if metric.space else None,
         pixels=materials.pixels,
         labels=materials.labels,
+        train=materials.train,
         encoder=materials.encoder,
         results=results,
     )
-    try:
+
+    def compute() -> dict[str, Estimate]:
         answer = metric.spec.compute(inputs)
         estimates = dict(answer) if isinstance(answer, Mapping) else {"": answer}
-        _check_answer(estimates, materials.images)
+        _check_answer(metric, estimates, materials.images)
+        return estimates
+
+    try:
+        return materials.kept.of(metric, seed, compute) if metric.spec.data_scoped else compute()
+    except StoreError:
+        raise
     except Exception as error:  # a metric may be anybody's code: its failure is a line on the card
         reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
         problems.append(f"metric '{metric.term}' of {metric.plugin} failed: {reason}")
         return {"": Estimate(value=None, reason=reason, verdict="error")}
-    return estimates
 
 
 def _not_applicable(metric: PlannedMetric, materials: Materials) -> str:
     needs = metric.spec.needs
     if materials.unscorable:
         return f"not computed: {materials.unscorable}"
-    if (needs.embeddings or needs.views) and needs.space not in materials.features:
-        return f"the encoder has no {needs.space} space"
+    if metric.space and metric.space not in materials.features:
+        return f"the encoder has no {metric.space} space"
     if max(needs.views, needs.pixel_views) > materials.views:
         return (
             f"needs {max(needs.views, needs.pixel_views)} views of each image; this run has {materials.views}"
         )
-    return _labels_missing(metric, materials.labels) if needs.labels else ""
+    return _labels_missing(metric, materials.labels) if needs.labels is True else ""
 
 
 def _labels_missing(metric: PlannedMetric, labels: Labels | None) -> str:
@@ -119,15 +147,26 @@ def _labels_missing(metric: PlannedMetric, labels: Labels | None) -> str:
     return ""
 
 
-def _check_answer(estimates: Mapping[str, Estimate], images: int) -> None:
+def _check_answer(metric: PlannedMetric, estimates: Mapping[str, Estimate], images: int) -> None:
     if not estimates:
         raise MetricError("it gave no estimate")
     for estimate in estimates.values():
         if not isinstance(estimate, Estimate):
             raise MetricError(f"it gave a {type(estimate).__name__}, not an Estimate")
+        _check_range(metric, estimate)
         for column, values in estimate.samples.items():
             if len(values) != images:
                 raise MetricError(f"its column '{column}' has {len(values)} entries for {images} images")
+
+
+def _check_range(metric: PlannedMetric, estimate: Estimate) -> None:
+    """Refuses a value that cannot be."""
+    low, high = metric.spec.range
+    value = estimate.value
+    if value is None:
+        return
+    if (low is not None and value < low - ROUNDING) or (high is not None and value > high + ROUNDING):
+        raise MetricError(f"it gave {value}, outside of its range {low} to {high}")
 
 
 def _record(
@@ -140,7 +179,7 @@ def _record(
         version=spec.version,
         plugin=metric.plugin,
         source=spec.source,
-        summary=metric.label,
+        summary=estimate.label or metric.label,
         group=spec.group,
         options=dict(metric.options),
         value=estimate.value,
@@ -153,6 +192,7 @@ def _record(
         bias=estimate.bias,
         verdict=estimate.verdict,
         note=estimate.note,
+        headline=dict(estimate.headline),
         details=dict(estimate.details),
         figures=tuple(estimate.figures),
         n_images=materials.images,

@@ -179,10 +179,15 @@ class Term:
 
 def split_terms(text: str, separator: str) -> list[Term]:
     """Parse terms joined by ``separator``; a separator inside parentheses does not split."""
+    return [Term.parse(part) for part in split_outside(text, separator)]
+
+
+def split_outside(text: str, separator: str) -> list[str]:
+    """The parts of ``text`` between separators that stand outside of parentheses. Raises ``RefError``."""
     parts = re.split(rf"{re.escape(separator)}(?![^()]*\))", text)
     if any(not part.strip() for part in parts):
         raise RefError(f"'{text}' has an empty place between two '{separator}'.")
-    return [Term.parse(part) for part in parts]
+    return [part.strip() for part in parts]
 
 
 def _quote_value(value: str) -> str:

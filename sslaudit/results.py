@@ -170,9 +170,18 @@ class Estimate:
     verdict: Verdict = "info"
     note: str = ""
     """One sentence for the reader."""
+    label: str = ""
+    """What the number is, as the label of its row, where a metric gives several; else its summary."""
+    headline: Mapping[str, str] = field(default_factory=dict)
+    """Lines for the first screen of a card: a word in capitals, ``HELD BACK``, and its sentence."""
     details: Mapping[str, Detail] = field(default_factory=dict)
     """Named scalars that belong to the value."""
     figures: Sequence[Figure] = ()
+    tables: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    """Columns for metrics that read this result; they are not on the card.
+
+    ``resamples`` are values on resampled images, in one order of draws for whatever is compared.
+    """
     samples: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     """Columns with one entry for each image, None where the metric says nothing about the image.
 
@@ -190,6 +199,8 @@ class Estimate:
         details = {name: _detail(name, detail) for name, detail in self.details.items()}
         object.__setattr__(self, "details", details)
         object.__setattr__(self, "figures", tuple(self.figures))
+        tables = {name: _numbers(values, f"table '{name}'") for name, values in self.tables.items()}
+        object.__setattr__(self, "tables", tables)
 
     @classmethod
     def not_applicable(cls, reason: str) -> "Estimate":

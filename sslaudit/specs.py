@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from sslaudit.errors import UsageError
 from sslaudit.refs import DataRef, EncoderRef, Term
-from sslaudit.results import Estimate
+from sslaudit.results import Detail, Estimate
 
 if TYPE_CHECKING:
     from sslaudit.data import Dataset
@@ -131,13 +131,16 @@ class Needs:
     """At least so many views of each image, as embeddings (N, V, D); 0 for none."""
     pixel_views: int = 0
     """At least so many views of each image, as pixels; 0 for none."""
-    labels: bool = False
-    """Class labels and the train / test split."""
+    labels: bool | Literal["optional"] = False
+    """Class labels and the train / test split; ``optional`` for a metric that says less without."""
     encoder: bool = False
     """The live encoder."""
     results: tuple[str, ...] = ()
-    """Names of metrics whose results are read; they run first."""
-    space: Literal["embedding", "projection"] = "embedding"
+    """Names of metrics whose results are read; they run first, with this metric's options where they
+    have options of the same names."""
+    space: Literal["embedding", "projection", "both", "trained"] = "embedding"
+    """Which features are read: ``both`` runs the metric on projections too where the checkpoint holds
+    its projector; ``trained`` takes what the training loss saw, projections where there are any."""
     min_per_class: int = 1
     """With fewer training images in any class the metric is not applicable."""
 
@@ -163,15 +166,20 @@ class MetricSpec:
     unit: str = ""
     range: tuple[float | None, float | None] = (None, None)
     """The smallest and the largest value there can be."""
-    group: Literal["quality", "factor", "data", "other"] = "other"
-    """Where a card shows it: how good, why, of the data, or the rest."""
+    group: Literal["quality", "factor", "data", "guarantee", "other"] = "other"
+    """Where a card shows it: how good, why, of the data, what theory guarantees, or the rest."""
     default: bool = True
     """Whether it runs when the user names no metrics."""
+    explain: Callable[[Mapping[str, Mapping[str, Detail]]], str] | None = None
+    """``explain(estimates)`` writes out the formula with the numbers of a card, for
+    ``sslaudit report CARD --explain``; it gets the details of each estimate by its name, which is
+    empty where a metric gives one only. May be left out."""
 
     @property
     def data_scoped(self) -> bool:
         """Whether the result does not depend on the encoder."""
-        return not (self.needs.embeddings or self.needs.views or self.needs.encoder)
+        needs = self.needs
+        return not (needs.embeddings or needs.views or needs.encoder or needs.results)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

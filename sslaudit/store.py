@@ -73,6 +73,10 @@ class Parts:
         text = json.dumps(dict(about), ensure_ascii=True, indent=1)
         write_whole(self.folder / ABOUT, text.encode())
 
+    def read(self, part: int) -> np.ndarray:
+        """A part, memory-mapped, (n, V, D). Raises ``StoreError`` when it is missing or damaged."""
+        return _open(self.path(part))
+
     def drop(self) -> None:
         """Remove all parts."""
         for part in range(self.count):
@@ -103,8 +107,8 @@ class Features:
     """
 
     def __init__(self, parts: Parts) -> None:
-        self._parts = parts
-        _, views, dim = _open(parts.path(0)).shape
+        self.parts = parts
+        _, views, dim = parts.read(0).shape
         self.shape: tuple[int, int, int] = (parts.images, views, dim)
         for _ in self._blocks():
             pass
@@ -132,11 +136,11 @@ class Features:
 
     def _blocks(self) -> Iterator[np.ndarray]:
         # One map at a time: each holds a file descriptor, and a million images are 4,000 parts.
-        for part in range(self._parts.count):
-            path = self._parts.path(part)
-            block = _open(path)
-            wanted = (len(self._parts.block(part)), *self.shape[1:])
+        for part in range(self.parts.count):
+            block = self.parts.read(part)
+            wanted = (len(self.parts.block(part)), *self.shape[1:])
             if block.shape != wanted:
+                path = self.parts.path(part)
                 raise StoreError(f"{path} holds {block.shape}, not {wanted}; remove it and run again.")
             yield block
 

@@ -152,10 +152,17 @@ def test_projections_are_scored_in_their_own_space(evaluate: Run, tmp_path: Path
     assert "on projection z" in done.stdout
     folders = (tmp_path / "reports" / f"stub-projector{suffix}" for suffix in ("", "-projection"))
     cards = [json.loads((folder / "card.json").read_text()) for folder in folders]
-    for card, space in zip(cards, ("embedding", "projection"), strict=True):
+    for card in cards:
         jsonschema.validate(card, SCHEMA)
-        assert [metric["space"] for metric in card["metrics"]] == [space, space]
-    assert cards[0]["metrics"][1]["value"] != cards[1]["metrics"][1]["value"]
+    embedded, projected = (
+        {(metric["name"], metric["space"]): metric["value"] for metric in card["metrics"]} for card in cards
+    )
+    both = {("alignment", "embedding"), ("alignment", "projection")}
+    assert set(embedded) == {("knn", "embedding")} | both
+    assert set(projected) == {("knn", "projection"), ("alignment", "projection")}
+    at = ("alignment", "projection")
+    assert embedded[at] == pytest.approx(projected[at], rel=1e-6)
+    assert embedded[at] != embedded["alignment", "embedding"]
     assert (
         "projection z; higher is better"
         in (tmp_path / "reports" / "stub-projector-projection" / "card.html").read_text()

@@ -170,9 +170,7 @@ def test_a_plugin_that_offers_a_name_twice_conflicts_with_itself(install: Instal
 def test_an_unknown_name_is_answered_with_the_nearest(install: Install) -> None:
     install("good", GOOD)
     registry = Registry(load_plugins())
-    with pytest.raises(
-        RefError, match=r"no metric 'Good-On'\. Did you mean 'good-one'\? There is: .*good-one"
-    ):
+    with pytest.raises(RefError, match=r"no metric 'Good-On'\. Did you mean 'good-one'\? There are"):
         registry.metrics.get("Good-On")
     with pytest.raises(RefError, match=r"no method 'x'\. There is: none\."):
         Registry([]).methods.get("x")

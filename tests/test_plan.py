@@ -204,3 +204,45 @@ def test_on_projections_every_metric_that_reads_features_reads_those() -> None:
         assert metric.space in ("projection", "")
         original = needs[metric.spec.name]
         assert metric.spec.needs == (replace(original, space="projection") if metric.space else original)
+
+
+NORM = (Option(name="norm", type=str, default="sphere", help="length"),)
+
+
+def test_a_metric_on_both_spaces_runs_twice_where_there_is_a_projector() -> None:
+    there = registry(
+        spec("pairs", needs=Needs(views=2, space="both")),
+        spec("loss", needs=Needs(views=2, space="trained")),
+        spec("rows", needs=Needs(embeddings=True)),
+        spec("pixels", needs=Needs(pixel_views=1)),
+    )
+    plan = make_plan(there, "pairs,loss,rows,pixels")
+    for projector, spaces in ((True, ["embedding", "projection"]), (False, ["embedding"])):
+        found = plan.on(projector=projector)
+        where: dict[str, list[str]] = {}
+        for metric in found.metrics:
+            where.setdefault(metric.term, []).append(metric.space)
+        last = spaces[-1:]
+        assert where == {"pairs": spaces, "loss": last, "rows": ["embedding"], "pixels": [""]}
+        assert found.spaces == tuple(spaces)
+        assert len({metric.key for metric in found.metrics}) == len(found.metrics)
+    moved = make_plan(there, "pairs,loss", space="projection").on(projector=True)
+    assert [(m.key, m.space) for m in moved.metrics] == [("pairs", "projection"), ("loss", "projection")]
+
+
+def test_a_result_is_read_in_the_readers_space_and_with_its_options() -> None:
+    there = registry(
+        spec("theorem", needs=Needs(views=2, space="both", results=("pairs", "pixels")), options=NORM),
+        spec("pairs", needs=Needs(views=2, space="both"), options=NORM, default=False),
+        spec("pixels", needs=Needs(pixel_views=1), default=False),
+    )
+    found = make_plan(there, "theorem(norm=as-is),pairs").on(projector=True)
+    read = {metric.key: dict(metric.reads) for metric in found.metrics if metric.reads}
+    assert read == {
+        "theorem(norm=as-is)": {"pairs": "pairs(norm=as-is)", "pixels": "pixels"},
+        "projection:theorem(norm=as-is)": {"pairs": "projection:pairs(norm=as-is)", "pixels": "pixels"},
+    }
+    order = [metric.key for metric in found.metrics]
+    assert "pairs" in order, "what was asked for runs too"
+    for key, reads_ in read.items():
+        assert all(order.index(before) < order.index(key) for before in reads_.values())

@@ -29,6 +29,15 @@ METRICS = (
         source="Huang et al., ICLR 2023, G_f",
         needs=Needs(embeddings=True, views=1, labels=True),
         compute=_compute_of("nearest_centre"),
+        options=(
+            Option(
+                name="norm",
+                type=str,
+                default="sphere",
+                choices=("sphere", "as-is", "center-sphere"),
+                help="sphere (unit norm), as-is, or center-sphere (minus the training mean, then unit norm)",
+            ),
+        ),
         direction="higher",
         unit="fraction",
         range=(0.0, 1.0),

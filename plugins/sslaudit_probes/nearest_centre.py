@@ -4,13 +4,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sslaudit.encoder import unit_rows
 from sslaudit.results import Estimate
 from sslaudit_probes.accuracy import accuracy, first_best
-from sslaudit_theory.centres import class_centres, image_means
+from sslaudit_theory.classes.centres import class_centres, image_means
+from sslaudit_theory.norms import normalised, normed_views
 
 if TYPE_CHECKING:
     from sslaudit.inputs import MetricInputs
+
+_SAID = {
+    "sphere": "Unit norm",
+    "as-is": "Norms as they are",
+    "center-sphere": "Mean of the training images subtracted, then unit norm",
+}
 
 
 def classify_by_centre(query: np.ndarray, centres: np.ndarray) -> np.ndarray:
@@ -23,14 +29,18 @@ def classify_by_centre(query: np.ndarray, centres: np.ndarray) -> np.ndarray:
 
 def compute(inputs: "MetricInputs") -> Estimate:
     """The metric ``nearest-centre``."""
+    normed = normed_views(inputs)
     train = np.zeros(len(inputs.labels), dtype=bool)
     train[inputs.train] = True
-    features = np.concatenate([image_means(block[train[rows]]) for rows, block in inputs.views.chunks()])
+    features = np.concatenate(
+        [image_means(block[train[rows]], normed.norm, normed.centre) for rows, block in inputs.views.chunks()]
+    )
     centres = class_centres(features, inputs.labels[train], len(inputs.classes))
-    predicted = classify_by_centre(unit_rows(inputs.embeddings[inputs.test]), centres)
+    query = normalised(inputs.embeddings[inputs.test], normed.norm, normed.centre)
+    scale = normed.r or 1.0  # a tie is a small difference on a sphere of radius 1
     return accuracy(
         inputs,
-        predicted,
-        "Unit norm; centres are means over the training images and their views, not normalised again; "
-        "ties go to the first class.",
+        classify_by_centre(query / scale, centres / scale),
+        f"{_SAID[normed.norm]}; centres are means over the training images and their views, not normalised "
+        "again; ties go to the first class.",
     )

@@ -1,4 +1,4 @@
-"""The factors of the theory of contrastive learning, as metrics and as plain functions on arrays.
+"""The theory of contrastive learning, as metrics and as plain functions on arrays.
 
 Functions are imported when they are first used, so ``import sslaudit_theory`` loads no array library.
 """
@@ -11,27 +11,173 @@ from sslaudit.hookspecs import hookimpl
 from sslaudit.specs import MetricSpec
 
 if TYPE_CHECKING:
-    from sslaudit_theory.centres import centre_overlap as centre_overlap
-    from sslaudit_theory.centres import class_centres as class_centres
-    from sslaudit_theory.centres import delta_mu as delta_mu
-    from sslaudit_theory.centres import image_means as image_means
-    from sslaudit_theory.centres import overlap_interval as overlap_interval
-    from sslaudit_theory.centres import worst_pair as worst_pair
-    from sslaudit_theory.positive_pairs import alignment as alignment
-    from sslaudit_theory.positive_pairs import alignment_per_sample as alignment_per_sample
-    from sslaudit_theory.positive_pairs import r_eps as r_eps
-    from sslaudit_theory.positive_pairs import sup_alignment as sup_alignment
+    from sslaudit_theory.certificates.choice import choose as choose
+    from sslaudit_theory.certificates.choice import choose_by_class as choose_by_class
+    from sslaudit_theory.certificates.choice import choose_for_class as choose_for_class
+    from sslaudit_theory.certificates.conditions import beta as beta
+    from sslaudit_theory.certificates.conditions import beta_shares as beta_shares
+    from sslaudit_theory.certificates.conditions import certified_mass as certified_mass
+    from sslaudit_theory.certificates.conditions import error_bound as error_bound
+    from sslaudit_theory.certificates.conditions import good_mass as good_mass
+    from sslaudit_theory.certificates.conditions import rho_max as rho_max
+    from sslaudit_theory.certificates.conditions import rho_of_class as rho_of_class
+    from sslaudit_theory.certificates.conditions import rho_star as rho_star
+    from sslaudit_theory.certificates.conditions import theorem1 as theorem1
+    from sslaudit_theory.certificates.conditions import theorem1_by_class as theorem1_by_class
+    from sslaudit_theory.certificates.conditions import theorem1_sharp as theorem1_sharp
+    from sslaudit_theory.certificates.conditions import threshold as threshold
+    from sslaudit_theory.certificates.lipschitz import certified_lipschitz as certified_lipschitz
+    from sslaudit_theory.certificates.lipschitz import empirical_lipschitz as empirical_lipschitz
+    from sslaudit_theory.certificates.lipschitz import jacobian_norm as jacobian_norm
+    from sslaudit_theory.certificates.verdicts import Certificate as Certificate
+    from sslaudit_theory.certificates.verdicts import Guarantee as Guarantee
+    from sslaudit_theory.certificates.verdicts import Shares as Shares
+    from sslaudit_theory.certificates.verdicts import guarantee_of_bound as guarantee_of_bound
+    from sslaudit_theory.classes.centres import centre_overlap as centre_overlap
+    from sslaudit_theory.classes.centres import centre_radius as centre_radius
+    from sslaudit_theory.classes.centres import class_centres as class_centres
+    from sslaudit_theory.classes.centres import delta_mu as delta_mu
+    from sslaudit_theory.classes.centres import delta_of_lengths as delta_of_lengths
+    from sslaudit_theory.classes.centres import image_means as image_means
+    from sslaudit_theory.classes.centres import overlap_error as overlap_error
+    from sslaudit_theory.classes.centres import overlap_interval as overlap_interval
+    from sslaudit_theory.classes.centres import squared_lengths as squared_lengths
+    from sslaudit_theory.classes.centres import worst_pair as worst_pair
+    from sslaudit_theory.classes.centres import worst_pairs as worst_pairs
+    from sslaudit_theory.classes.spread import cantelli_bound as cantelli_bound
+    from sslaudit_theory.classes.spread import cantelli_pairs as cantelli_pairs
+    from sslaudit_theory.classes.spread import cdnv_bound as cdnv_bound
+    from sslaudit_theory.classes.spread import decomposition as decomposition
+    from sslaudit_theory.classes.spread import held_back_by as held_back_by
+    from sslaudit_theory.losses.cross_correlation import cross_correlation_loss as cross_correlation_loss
+    from sslaudit_theory.losses.cross_correlation import cross_correlation_split as cross_correlation_split
+    from sslaudit_theory.losses.cross_correlation import standardise as standardise
+    from sslaudit_theory.losses.infonce import infonce_interval as infonce_interval
+    from sslaudit_theory.losses.infonce import infonce_split as infonce_split
+    from sslaudit_theory.losses.infonce import nt_xent as nt_xent
+    from sslaudit_theory.losses.infonce import positive_products as positive_products
+    from sslaudit_theory.losses.theorem3 import infonce_floor as infonce_floor
+    from sslaudit_theory.losses.theorem3 import theorem3_bound as theorem3_bound
+    from sslaudit_theory.losses.theorem3 import theorem3_sharp as theorem3_sharp
+    from sslaudit_theory.losses.theorem3 import theorem3_tau as theorem3_tau
+    from sslaudit_theory.losses.theorem4 import can_inform as can_inform
+    from sslaudit_theory.losses.theorem4 import least_sum as least_sum
+    from sslaudit_theory.losses.theorem4 import theorem4_bound as theorem4_bound
+    from sslaudit_theory.losses.theorem4 import theorem4_centred as theorem4_centred
+    from sslaudit_theory.losses.theorem4 import theorem4_tight as theorem4_tight
+    from sslaudit_theory.losses.theorem4 import whitening_limits as whitening_limits
+    from sslaudit_theory.losses.theorem4 import within_class_scatter as within_class_scatter
+    from sslaudit_theory.norms import normalised as normalised
+    from sslaudit_theory.positives.pairs import alignment as alignment
+    from sslaudit_theory.positives.pairs import alignment_by_views as alignment_by_views
+    from sslaudit_theory.positives.pairs import alignment_per_sample as alignment_per_sample
+    from sslaudit_theory.positives.pairs import r_eps as r_eps
+    from sslaudit_theory.positives.pairs import r_eps_by_views as r_eps_by_views
+    from sslaudit_theory.positives.pairs import r_eps_curve as r_eps_curve
+    from sslaudit_theory.positives.pairs import sup_alignment as sup_alignment
+    from sslaudit_theory.positives.pairs import sup_by_views as sup_by_views
+    from sslaudit_theory.positives.pairs import view_distances as view_distances
+    from sslaudit_theory.positives.pairs import view_spread as view_spread
+    from sslaudit_theory.positives.theorem2 import eta as eta
+    from sslaudit_theory.positives.theorem2 import finite_bank_bound as finite_bank_bound
+    from sslaudit_theory.positives.theorem2 import sharp_bank_bound as sharp_bank_bound
+    from sslaudit_theory.positives.theorem2 import theorem2_bound as theorem2_bound
+    from sslaudit_theory.sigma.augmented import augmented_distance as augmented_distance
+    from sslaudit_theory.sigma.augmented import augmented_distances as augmented_distances
+    from sslaudit_theory.sigma.augmented import augmented_winners as augmented_winners
+    from sslaudit_theory.sigma.augmented import nearest_other_class as nearest_other_class
+    from sslaudit_theory.sigma.augmented import share_within as share_within
+    from sslaudit_theory.sigma.cliques import CliqueBounds as CliqueBounds
+    from sslaudit_theory.sigma.cliques import colouring_bound as colouring_bound
+    from sslaudit_theory.sigma.cliques import greedy_clique as greedy_clique
+    from sslaudit_theory.sigma.cliques import lp_bound as lp_bound
+    from sslaudit_theory.sigma.cliques import matching_bound as matching_bound
+    from sslaudit_theory.sigma.cliques import maximum_clique as maximum_clique
+    from sslaudit_theory.sigma.curve import sigma_curve as sigma_curve
+    from sslaudit_theory.sigma.curve import sigma_of as sigma_of
+    from sslaudit_theory.sigma.curve import worst_class as worst_class
+    from sslaudit_theory.sigma.limits import sigma_upper_limit as sigma_upper_limit
+    from sslaudit_theory.sigma.limits import star_masses as star_masses
+    from sslaudit_theory.sigma.limits import star_sigma as star_sigma
+    from sslaudit_theory.sigma.splits import class_distances as class_distances
+    from sslaudit_theory.sigma.splits import concentration as concentration
 
 _HOMES = {
-    "centres": (
+    "sigma.augmented": (
+        "augmented_distance",
+        "augmented_distances",
+        "augmented_winners",
+        "nearest_other_class",
+        "share_within",
+    ),
+    "classes.centres": (
         "centre_overlap",
+        "centre_radius",
         "class_centres",
         "delta_mu",
+        "delta_of_lengths",
         "image_means",
+        "overlap_error",
         "overlap_interval",
+        "squared_lengths",
         "worst_pair",
+        "worst_pairs",
     ),
-    "positive_pairs": ("alignment", "alignment_per_sample", "r_eps", "sup_alignment"),
+    "certificates.choice": ("choose", "choose_by_class", "choose_for_class"),
+    "sigma.cliques": (
+        "CliqueBounds",
+        "colouring_bound",
+        "greedy_clique",
+        "lp_bound",
+        "matching_bound",
+        "maximum_clique",
+    ),
+    "certificates.conditions": (
+        "beta",
+        "beta_shares",
+        "certified_mass",
+        "error_bound",
+        "good_mass",
+        "rho_max",
+        "rho_of_class",
+        "rho_star",
+        "theorem1",
+        "theorem1_by_class",
+        "theorem1_sharp",
+        "threshold",
+    ),
+    "losses.cross_correlation": ("cross_correlation_loss", "cross_correlation_split", "standardise"),
+    "losses.infonce": ("infonce_interval", "infonce_split", "nt_xent", "positive_products"),
+    "certificates.lipschitz": ("certified_lipschitz", "empirical_lipschitz", "jacobian_norm"),
+    "norms": ("normalised",),
+    "positives.pairs": (
+        "alignment",
+        "alignment_by_views",
+        "alignment_per_sample",
+        "r_eps",
+        "r_eps_by_views",
+        "r_eps_curve",
+        "sup_alignment",
+        "sup_by_views",
+        "view_distances",
+        "view_spread",
+    ),
+    "sigma.curve": ("sigma_curve", "sigma_of", "worst_class"),
+    "sigma.limits": ("sigma_upper_limit", "star_masses", "star_sigma"),
+    "sigma.splits": ("class_distances", "concentration"),
+    "classes.spread": ("cantelli_bound", "cantelli_pairs", "cdnv_bound", "decomposition", "held_back_by"),
+    "positives.theorem2": ("eta", "finite_bank_bound", "sharp_bank_bound", "theorem2_bound"),
+    "losses.theorem3": ("infonce_floor", "theorem3_bound", "theorem3_sharp", "theorem3_tau"),
+    "losses.theorem4": (
+        "can_inform",
+        "least_sum",
+        "theorem4_bound",
+        "theorem4_centred",
+        "theorem4_tight",
+        "whitening_limits",
+        "within_class_scatter",
+    ),
+    "certificates.verdicts": ("Certificate", "Guarantee", "Shares", "guarantee_of_bound"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -40,7 +186,7 @@ __all__ = sorted(_HOME)
 
 @hookimpl
 def sslaudit_metrics() -> Iterable[MetricSpec]:
-    """``alignment`` and ``divergence``."""
+    """The three factors, Theorem 1, and the losses with their parts."""
     from sslaudit_theory.metrics import METRICS
 
     return METRICS

@@ -4,11 +4,13 @@ import os
 
 import typer
 
+from sslaudit.cli.augmentations import augmentations
 from sslaudit.cli.cache import cache
 from sslaudit.cli.demo import demo
 from sslaudit.cli.evaluate import evaluate
 from sslaudit.cli.inspect import inspect
 from sslaudit.cli.listing import list_, plugins
+from sslaudit.cli.report import report
 from sslaudit.cli.train import train
 from sslaudit.cli.views import views
 
@@ -24,6 +26,8 @@ app.command("evaluate")(evaluate)
 app.command("inspect")(inspect)
 app.command("train")(train)
 app.command("views")(views)
+app.command("augmentations")(augmentations)
+app.command("report")(report)
 app.command("demo")(demo)
 app.add_typer(cache)
 app.command("plugins")(plugins)

@@ -84,6 +84,13 @@ class Embedder:
                 torch.cuda.empty_cache()
             self._say(f"memory of {self.how.device} is short; going on with batches of {self.rows}.")
 
+    @torch.inference_mode()
+    def project(self, embedded: Tensor) -> Tensor:
+        """Projections (B, P) float32, on the device, of embeddings (B, D): what ``__call__`` would give."""
+        with _kernels(self.how):
+            batches = torch.split(embedded, self.rows)
+            return torch.cat([_projected(self.encoder, batch.to(self.how.device)) for batch in batches])
+
     def _embed(self, images: Tensor) -> Tensor:
         short = self.rows - len(images)
         if self.how.compiled and short:  # another shape would be compiled anew, to other kernels
@@ -101,11 +108,13 @@ def _features(
 ) -> Tensor:
     pixels = images.to(how.device, non_blocking=True).contiguous(memory_format=layout)
     features = network(encoder.preprocess.normalise(pixels)).float()
-    if how.space == "embedding":
-        return features
+    return features if how.space == "embedding" else _projected(encoder, features)
+
+
+def _projected(encoder: Encoder, embedded: Tensor) -> Tensor:
     if encoder.project is None:
         raise UsageError(f"{encoder.ref} has no projector; --space projection needs one.")
-    return encoder.project(features).float()
+    return encoder.project(embedded).float()
 
 
 def _autocast(network: Network, how: Extraction) -> Network:

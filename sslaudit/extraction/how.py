@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 
 from sslaudit.data import Dataset
-from sslaudit.encoder import Encoder
+from sslaudit.encoder import Encoder, Preprocess
 from sslaudit.plan import Space
 from sslaudit.recipes import VERSION as OPERATIONS
 from sslaudit.recipes import Recipe
@@ -51,13 +51,28 @@ class Extraction:
                 "batch_size": self.batch_size,
                 "device": torch.device(self.device).type,
                 "images": list(data.digests),
-                "recipe": self.recipe.key() if self.draws else "",
-                "operations": OPERATIONS,
-                "views": self.views,
-                "views_mode": self.views_mode if self.draws else "",
-                "seed": self.seed if self.draws else 0,
+                **self._drawn(),
             }
         )
+
+    def of_data(self, data: Dataset, geometry: Preprocess) -> dict[str, object]:
+        """What decides the views as pixels, and the labels: equal for encoders of one input geometry."""
+        return {
+            "data": data.digest,
+            "size": geometry.size,
+            "interpolation": geometry.interpolation,
+            "crop": geometry.crop,
+            **self._drawn(),
+        }
+
+    def _drawn(self) -> dict[str, object]:
+        return {
+            "recipe": self.recipe.key() if self.draws else "",
+            "operations": OPERATIONS,
+            "views": self.views,
+            "views_mode": self.views_mode if self.draws else "",
+            "seed": self.seed if self.draws else 0,
+        }
 
     @property
     def draws(self) -> bool:

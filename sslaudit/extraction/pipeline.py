@@ -37,13 +37,15 @@ def features_of(
     *,
     cache: Path,
     embedder: Embedder | None = None,
+    embedded: Features | None = None,
     on_progress: OnProgress | None = None,
     world: World = ALONE,
 ) -> Features:
     """Features (N, V, D), read from ``cache`` where they are there and computed where not.
 
     Of several processes each computes the parts of its number and waits for the others; ``cache``
-    must then be one folder for all. ``embedder`` is the encoder made ready for ``how``.
+    must then be one folder for all. ``embedder`` is the encoder made ready for ``how``. Projections
+    are made of ``embedded``, the embeddings of the same run, where they are given.
     """
     parts = parts_of(encoder, data, how, cache=cache)
     mine = [part for part in range(parts.count) if world.takes(part)]
@@ -61,6 +63,9 @@ def features_of(
     parts.describe(how.about(encoder, data))
     if missing:
         embedder = embedder or Embedder(encoder, how)
+        if embedded is not None:
+            _project_parts(embedder, embedded.parts, parts, missing, advance)
+            missing = []
         pixels = PixelViews(data, how, encoder.preprocess)
         with _decoded(pixels, [i for part in missing for i in parts.block(part)]) as images:
             for part in missing:
@@ -89,6 +94,17 @@ def _part(
         advance(len(batch))
     # A GPU has worked on its own so far; this waits for it.
     return torch.cat(rows).cpu().view(len(block), pixels.how.views, -1).numpy()
+
+
+def _project_parts(
+    embedder: Embedder, embedded: Parts, parts: Parts, missing: list[int], advance: Callable[[int], None]
+) -> None:
+    """Write the missing parts of projections. Batches are those of a pass over pixels: so are the bytes."""
+    for part in missing:
+        block = embedded.read(part)
+        rows = torch.from_numpy(block.reshape(-1, block.shape[2]).copy())
+        parts.write(part, embedder.project(rows).cpu().view(*block.shape[:2], -1).numpy())
+        advance(len(rows))
 
 
 def _rebatched(pieces: Iterable[Tensor], size: int) -> Iterator[Tensor]:

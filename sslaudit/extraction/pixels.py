@@ -32,12 +32,17 @@ class PixelViews:
         """Rows and their views, piece by piece in order."""
         block = range(len(self.data))
         for rows, views in self.made(block, map(self.read, block)):
-            yield slice(rows.start, rows.stop), views
+            yield slice(rows[0], rows[-1] + 1), views
 
     def head(self, images: int) -> Tensor:
         """The views of the first images, (n, V, 3, H, W)."""
         block = range(min(images, len(self.data)))
         return self.views(block, [self.read(i) for i in block])
+
+    def of(self, images: Sequence[int]) -> Tensor:
+        """The views of some images, by their indices in any order, (n, V, 3, H, W)."""
+        order = [int(i) for i in images]
+        return torch.cat([views for _, views in self.made(order, map(self.read, order))])
 
     def read(self, i: int) -> np.ndarray:
         """The pixels (H, W, 3) of image i. Raises ``DataError`` when it was readable once and is not now."""
@@ -50,14 +55,16 @@ class PixelViews:
                 "Features so far are kept; bring the image back, or run again without it."
             ) from error
 
-    def views(self, block: range, images: Sequence[np.ndarray]) -> Tensor:
+    def views(self, block: Sequence[int], images: Sequence[np.ndarray]) -> Tensor:
         """The views (n, V, 3, H, W) of the decoded images of ``block``, on the device."""
         uniforms = draw(
             self.how.seed, [self.data.digests[i] for i in block], self.how.views, mode=self.how.views_mode
         )
         return make_views(images, uniforms, self.how.recipe, self.preprocess, device=self.how.device)
 
-    def made(self, block: range, images: Iterator[np.ndarray]) -> Iterator[tuple[range, Tensor]]:
+    def made(
+        self, block: Sequence[int], images: Iterator[np.ndarray]
+    ) -> Iterator[tuple[Sequence[int], Tensor]]:
         """The views of the images of ``block``, piece by piece within a bounded memory.
 
         ``images`` gives their pixels in order, and may have more to give afterwards.
@@ -67,10 +74,10 @@ class PixelViews:
         step = max(1, most // (self.how.views * 3 * height * width))
         held: list[np.ndarray] = []
         size = 0
-        for i in block:
+        for end in range(1, len(block) + 1):
             held.append(next(images))
             size += held[-1].nbytes
-            if len(held) == step or size >= DECODED_BYTES or i == block[-1]:
-                rows = range(i + 1 - len(held), i + 1)
+            if len(held) == step or size >= DECODED_BYTES or end == len(block):
+                rows = block[end - len(held) : end]
                 yield rows, self.views(rows, held)
                 held, size = [], 0

@@ -128,6 +128,8 @@ class MetricRecord:
     bias: Bias
     verdict: Verdict
     note: str
+    headline: dict[str, str] = field(default_factory=dict)
+    """Lines for the first screen: a word in capitals, and its sentence."""
     details: dict[str, Detail]
     figures: tuple[Figure, ...]
     n_images: int

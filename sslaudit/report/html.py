@@ -15,6 +15,7 @@ _GROUPS = (
     ("quality", "How good", "higher is better"),
     ("factor", "Why", "lower is better"),
     ("data", "Of the data", "the same for every encoder"),
+    ("guarantee", "Guarantee", "error at most"),
     ("other", "Other", ""),
 )
 
@@ -42,8 +43,9 @@ def write_page(card: ReportCard, path: Path) -> None:
 def _render(template: str, card: ReportCard) -> str:
     ref, what, where = words.title(card)
     groups = [
-        (heading, _in_space(words.space(card, name), direction), words.rows(card, name))
+        (heading, _in_space(space, direction), words.rows(card, name, space))
         for name, heading, direction in _GROUPS
+        for space in words.spaces(card, name)
     ]
     text = (
         _environment()
@@ -54,7 +56,7 @@ def _render(template: str, card: ReportCard) -> str:
             what=what,
             where=where,
             headline=words.headline(card),
-            groups=[group for group in groups if group[2]],
+            groups=groups,
             skipped=words.skipped(card),
             input="; ".join(words.preprocessing(card.encoder.preprocess)),
         )
@@ -63,8 +65,8 @@ def _render(template: str, card: ReportCard) -> str:
 
 
 def _in_space(space: str, direction: str) -> str:
-    """``projection z; lower is better``; the embedding is what a reader expects and goes unsaid."""
-    return "; ".join(filter(None, (space if space == "projection z" else "", direction)))
+    """``projection z; lower is better``."""
+    return "; ".join(filter(None, (words.in_space(space) if space else "", direction)))
 
 
 @functools.cache

@@ -11,13 +11,10 @@ from sslaudit.report.card import ReportCard
 from sslaudit.results import Interval
 
 _WIDTH = 80
+_LABEL, _HALF = 28, 25
+"""Width of the labels, and of each of two columns beside them."""
 
-_GROUPS = (
-    ("quality", "how good (higher is better)"),
-    ("factor", "why (lower is better)"),
-    ("data", "of the data, the same for every encoder"),
-    ("other", "other"),
-)
+_GROUPS = ("quality", "factor", "data", "guarantee", "other")
 
 
 def render(card: ReportCard, *, next_step: str = "") -> RenderableType:
@@ -34,9 +31,14 @@ def render(card: ReportCard, *, next_step: str = "") -> RenderableType:
         Text(),
         listing(words.headline(card)),
     ]
-    for group, heading in _GROUPS:
-        if found := [row for row in words.rows(card, group) if row.value != "-"]:
-            blocks += [Text(), _table(_heading(card, group, heading), found)]
+    for group in _GROUPS:
+        spaces = words.spaces(card, group)
+        if group == "guarantee" and spaces:
+            blocks += [Text(), _guarantees([words.rows(card, group, space) for space in spaces], spaces)]
+        elif len(spaces) == 2:
+            blocks += [Text(), _beside(_heading(card, group, ""), card, group, spaces)]
+        elif found := [row for space in spaces for row in words.rows(card, group, space) if row.value != "-"]:
+            blocks += [Text(), _table(_heading(card, group, spaces[0]), found)]
     notes = [("not computed", f"{term}: {reason}") for term, reason in words.not_computed(card)]
     notes += [("skipped", line) for line in words.skipped(card)]
     notes += [("problem", line) for line in card.problems]
@@ -66,10 +68,11 @@ def side_by_side(cards: Sequence[ReportCard], names: Sequence[str]) -> Renderabl
     table.add_row("", *(f"{card.encoder.dim}-d, {words.count(card.encoder.parameters)}" for card in cards))
     table.add_row("checks passed", *(_checks(card) for card in cards))
     for group, heading in (("quality", "higher is better"), ("factor", "lower is better")):
-        if records := [record for record in cards[0].metrics if record.group == group]:
+        first = {(r.term, r.name): r for r in reversed(cards[0].metrics) if r.group == group}
+        if first:
             table.add_row("")
             table.add_row(Text(heading, style="italic"))
-        for record in records:
+        for record in reversed(first.values()):
             cells = (_cell(card, record.term, record.name) for card in cards)
             table.add_row(Text(words.cut(record.summary, 26)), *cells)
     return table
@@ -91,22 +94,90 @@ def console(*, stderr: bool = False) -> Console:
     )
 
 
-def _heading(card: ReportCard, group: str, heading: str) -> str:
-    space = words.space(card, group)
-    if group != "factor":
-        return heading.replace("(", f"({space}; ") if space == "projection z" else heading
-    views = words.plural(card.data.views, "view", "views")
-    return f"why ({space}, unit norm, recipe {card.data.recipe}, {views}; lower is better)"
+def _heading(card: ReportCard, group: str, space: str) -> str:
+    """What a table shows; ``space`` is empty where it has a column for each, or none is read."""
+    if group == "data":
+        return "of the data, the same for every encoder"
+    where = [words.in_space(space)] if space == "projection" or (space and group == "factor") else []
+    if group == "factor":
+        norms = {record.options.get("norm", "sphere") for record in card.metrics if record.group == group}
+        where += ["unit norm"] if norms == {"sphere"} else []
+        views = words.plural(card.data.views, "view", "views")
+        return f"why ({', '.join([*where, f'recipe {card.data.recipe}', views])}; lower is better)"
+    name = {"quality": "how good", "other": "other"}[group]
+    better = ["higher is better"] if group == "quality" else []
+    said = "; ".join([*where, *better])
+    return f"{name} ({said})" if said else name
+
+
+def _beside(heading: str, card: ReportCard, group: str, spaces: Sequence[str]) -> RenderableType:
+    """One row for each metric, one column for each space."""
+    table = _two_columns(spaces)
+    columns = [{row.term: row for row in words.rows(card, group, space)} for space in spaces]
+    for term in dict.fromkeys(term for column in columns for term in column):
+        found = [column.get(term) for column in columns]
+        label = next(row.label for row in found if row)
+        table.add_row(Text(f"  {label}"), *(Text(_in_one(row) if row else "") for row in found))
+    return Group(Text(heading), table)
+
+
+def _two_columns(spaces: Sequence[str]) -> Table:
+    """A table with a column for each space, named where there are two."""
+    table = Table.grid(padding=(0, 1, 0, 0))
+    table.add_column(min_width=_LABEL, no_wrap=True)
+    if len(spaces) == 2:
+        table.add_column(width=_HALF)
+        table.add_column(width=_HALF)
+        table.add_row("", *(Text(words.in_space(space), style="italic") for space in spaces))
+    return table
+
+
+def _in_one(row: words.Row) -> str:
+    if row.record.value is None:
+        return "-"
+    whole = f"{row.value} {row.interval}  {row.extra}".rstrip()
+    return whole if len(whole) <= _HALF else f"{row.value} {row.interval}"
+
+
+def _guarantees(columns: Sequence[Sequence[words.Row]], spaces: Sequence[str]) -> RenderableType:
+    """The bound of each rung in each space, or why there is none."""
+    table = _two_columns(spaces)
+    for rows in zip(*columns, strict=True):
+        table.add_row(
+            Text(f"  {rows[0].label}"), *(Text(_bound(row, short=len(spaces) == 2)) for row in rows)
+        )
+    where = f"{words.in_space(spaces[0])}; " if len(spaces) == 1 else ""
+    return Group(Text(f"guarantee ({where}error at most; - where there is none, and why)"), table)
+
+
+def _bound(row: words.Row, *, short: bool) -> str:
+    record = row.record
+    if record.value is None:
+        reason = record.reason.removeprefix("gives no guarantee: ").partition(";")[0]
+        return f"- {reason.partition(' (')[0] if short else reason}"
+    if record.interval is not None:
+        return f"{row.value} {row.interval}"
+    said = {"holds-point-estimate": "as an estimate"}.get(record.verdict, record.verdict)
+    return f"{row.value}  {said if short else record.note or said}"
 
 
 def _table(heading: str, found: Sequence[words.Row]) -> RenderableType:
     table = Table.grid(padding=(0, 2, 0, 0))
-    table.add_column(min_width=26, no_wrap=True)
+    table.add_column(min_width=_LABEL, no_wrap=True)
     table.add_column(min_width=16, no_wrap=True)
     table.add_column(justify="right", min_width=6, no_wrap=True)
     table.add_column()
+    room = _WIDTH - sum(
+        max(least, *map(len, column)) + 2
+        for least, column in (
+            (_LABEL, [f"  {row.label}" for row in found]),
+            (16, [row.term for row in found]),
+            (6, [row.value for row in found]),
+        )
+    )
     for row in found:
-        last = f"{row.interval}   {row.extra}".rstrip()
+        whole = f"{row.interval}   {row.extra}".rstrip()
+        last = whole if len(whole) <= room or not row.record.interval else row.interval
         table.add_row(Text(f"  {row.label}"), Text(row.term), Text(row.value), Text(last))
     return Group(Text(heading), table)
 

@@ -68,6 +68,10 @@ def headline(card: ReportCard) -> list[tuple[str, str]]:
             lines.append((_CAPITALS.get(check.name, "FAILED"), check.message))
     if not failed:
         lines.extend(_accuracy(card))
+        said: dict[str, str] = {}
+        for record in card.metrics:  # what embeddings say comes before what projections say
+            said = {**record.headline, **said}
+        lines.extend(said.items())
     lines += [("WARNING", check.message) for check in card.checks if check.status == "warn"]
     lines += [("WARNING", sentence) for sentence in trusted(card.encoder)]
     if card.data.recipe_assumed and card.data.views > 1:
@@ -94,20 +98,25 @@ def trusted(encoder: EncoderRecord) -> list[str]:
     return [sentence for name, sentence in _TRUSTED.items() if options.get(name) in ("yes", "true")]
 
 
-def space(card: ReportCard, group: str) -> str:
-    """What the metrics of a group read: ``embedding h`` or ``projection z``."""
-    spaces = {record.space for record in card.metrics if record.group == group}
-    return "projection z" if "projection" in spaces else "embedding h"
+def spaces(card: ReportCard, group: str) -> list[str]:
+    """The spaces that metrics of a group read, embeddings first; empty for those that read none."""
+    return sorted({record.space for record in card.metrics if record.group == group})
 
 
-def rows(card: ReportCard, group: str) -> list[Row]:
-    """The table of one group of metrics."""
-    return [_row(record) for record in card.metrics if record.group == group]
+def rows(card: ReportCard, group: str, space: str) -> list[Row]:
+    """The table of one group of metrics in one space."""
+    return [_row(record) for record in card.metrics if (record.group, record.space) == (group, space)]
+
+
+def in_space(space: str) -> str:
+    """``embedding h`` or ``projection z``."""
+    return "projection z" if space == "projection" else "embedding h"
 
 
 def not_computed(card: ReportCard) -> list[tuple[str, str]]:
-    """Metrics without a value, and why."""
-    return [(record.term, record.reason) for record in card.metrics if record.value is None]
+    """Metrics without a value, and why. A guarantee that is not given is no failure: its table says so."""
+    missing = [r for r in card.metrics if r.value is None and r.group != "guarantee"]
+    return [(_term(record), record.reason) for record in missing]
 
 
 def skipped(card: ReportCard) -> list[str]:
@@ -225,14 +234,19 @@ def _accuracy(card: ReportCard) -> list[tuple[str, str]]:
 
 
 def _row(record: MetricRecord) -> Row:
-    extra = record.note if record.verdict in ("error", "not-applicable") else _short(record)
+    extra = record.note if record.verdict in ("error", "not-applicable") else beside(record)
     value = "-" if record.value is None else number(record.value)
     shown = record.reason if record.value is None else interval(record)
     return Row(
-        label=record.summary, term=record.term, value=value, interval=shown, extra=extra, record=record
+        label=record.summary, term=_term(record), value=value, interval=shown, extra=extra, record=record
     )
 
 
-def _short(record: MetricRecord) -> str:
-    pair = record.details.get("worst_pair")
-    return str(pair) if pair else ""
+def _term(record: MetricRecord) -> str:
+    """The term, with the name of the estimate where the metric gives several."""
+    return record.term + record.name.removeprefix(record.name.partition(".")[0])
+
+
+def beside(record: MetricRecord) -> str:
+    """What stands beside a value: the worst pair of classes, or where it was taken."""
+    return str(record.details.get("worst_pair") or record.details.get("at") or "")

@@ -61,8 +61,8 @@ def torchrun(folder: Path, ranks: int, *args: str) -> "subprocess.Popen[str]":
 
 
 def features(cache: Path) -> dict[str, np.ndarray]:
-    (folder,) = (cache / "features").iterdir()
-    return {file.name: np.load(file) for file in folder.glob("part-*.npy")}
+    files = (cache / "features").glob("*/part-*.npy")
+    return {f"{file.parent.name}/{file.name}": np.load(file) for file in files}
 
 
 def test_two_processes_equal_one_also_after_a_kill(run: Run, net: Path, tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ def test_two_processes_equal_one_also_after_a_kill(run: Run, net: Path, tmp_path
     stdout, stderr = process.communicate(timeout=200)
     assert process.returncode == 0, stderr
     alone, shared = features(tmp_path / "alone"), features(tmp_path / "shared")
-    assert len(alone) == 8
+    assert len(alone) == 8 + 8, "parts of embeddings, and of projections"
     assert alone.keys() == shared.keys()
     for name, block in alone.items():
         np.testing.assert_array_equal(shared[name], block)

@@ -1,11 +1,14 @@
 """Runs one metric of the first-party plugins on arrays, with features on disk as in a real run."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
+from sslaudit.encoder import Encoder
 from sslaudit.inputs import Labels, MetricInputs
 from sslaudit.refs import Term
 from sslaudit.results import Estimate
@@ -14,14 +17,35 @@ from sslaudit.store import Features, Parts
 from sslaudit_probes.metrics import METRICS as PROBES
 from sslaudit_theory.metrics import METRICS as THEORY
 
-Measure = Callable[..., Estimate]
+Measure = Callable[..., Any]
 
 SPECS = {spec.name: spec for spec in (*THEORY, *PROBES)}
 
 
+class ArrayPixels:
+    """``PixelViews`` over an array (N, V, 3, H, W) uint8."""
+
+    def __init__(self, pixels: np.ndarray) -> None:
+        self.pixels = torch.from_numpy(pixels)
+
+    def chunks(self) -> Iterator[tuple[slice, torch.Tensor]]:
+        for start in range(0, len(self.pixels), 7):
+            block = self.pixels[start : start + 7]
+            yield slice(start, start + len(block)), block
+
+    def head(self, images: int) -> torch.Tensor:
+        return self.pixels[:images]
+
+    def of(self, images: Sequence[int]) -> torch.Tensor:
+        return self.pixels[torch.as_tensor(np.asarray(images))]
+
+
 @pytest.fixture
 def measure_term(tmp_path: Path) -> Measure:
-    """``measure_term("knn(k=5)", views, labels, train, test)``: views (N, V, D), indices of both splits."""
+    """``measure_term("knn(k=5)", views, labels, train, test)``: views (N, V, D), indices of both splits.
+
+    ``pixels`` is (N, V, 3, H, W) uint8. The answer is an estimate, or several by name.
+    """
 
     def measure(
         text: str,
@@ -31,7 +55,10 @@ def measure_term(tmp_path: Path) -> Measure:
         test: Sequence[int] | np.ndarray = (),
         classes: Sequence[str] | None = None,
         seed: int = 0,
-    ) -> Estimate:
+        pixels: np.ndarray | None = None,
+        results: Mapping[str, Estimate] | None = None,
+        encoder: Encoder | None = None,
+    ) -> Any:
         term = Term.parse(text)
         spec = SPECS[term.name]
         parts = Parts(tmp_path / "features", len(views))
@@ -51,9 +78,14 @@ def measure_term(tmp_path: Path) -> Measure:
                 seed=seed,
                 features=Features(parts),
                 labels=label_set,
+                train=np.asarray(train, dtype=np.int64),
+                pixels=None if pixels is None else ArrayPixels(pixels),  # type: ignore[arg-type]
+                results=results,
+                encoder=encoder,
             )
         )
-        assert isinstance(answer, Estimate)
+        for estimate in answer.values() if isinstance(answer, Mapping) else (answer,):
+            assert isinstance(estimate, Estimate)
         return answer
 
     return measure

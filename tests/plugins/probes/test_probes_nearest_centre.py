@@ -99,3 +99,34 @@ def test_a_collapsed_encoder_names_the_first_class(measure_term: Measure) -> Non
     assert estimate.value == 0.5
     assert estimate.details["majority"] == 0.5
     assert set(estimate.samples["prediction"][4:]) == {"c0"}
+
+
+@pytest.mark.parametrize("norm", ["sphere", "as-is", "center-sphere"])
+def test_centres_and_queries_take_the_same_norm(measure_term: Measure, norm: str) -> None:
+    views, labels = drawn(6, 200, 2)
+    views = (
+        (np.random.default_rng(0).uniform(0.2, 3, (200, 1, 1)) * (views + 1.5))
+        .astype(np.float32)
+        .astype(float)
+    )
+    train, test = np.arange(0, 200, 2), np.arange(1, 200, 2)
+    moved = views - views[train].mean(axis=(0, 1)) if norm == "center-sphere" else views
+    if norm != "as-is":
+        moved = moved / np.linalg.norm(moved, axis=2, keepdims=True)
+    centres = [moved[train][labels[train] == k].mean(axis=(0, 1)) for k in range(3)]
+    expected = []
+    for image in test:
+        apart = [math.dist(moved[image, 0], centre) for centre in centres]
+        expected.append(f"c{apart.index(min(apart))}")
+    estimate = measure_term(f"nearest-centre(norm={norm})", views, labels, train, test)
+    assert [estimate.samples["prediction"][i] for i in test] == expected
+    said = {"sphere": "Unit norm;", "as-is": "Norms as they are;", "center-sphere": "Mean of the training"}
+    assert estimate.note.startswith(said[norm])
+
+
+def test_small_norms_are_no_ties(measure_term: Measure) -> None:
+    views, labels = drawn(7, 60, 2)
+    train, test = np.arange(40), np.arange(40, 60)
+    first = measure_term("nearest-centre(norm=as-is)", views, labels, train, test)
+    second = measure_term("nearest-centre(norm=as-is)", 1e-6 * views, labels, train, test)
+    assert first.samples == second.samples

@@ -1,0 +1,86 @@
+"""What the whole ladder says: which factor holds the encoder back, and what is guaranteed."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from sslaudit.results import Detail, Estimate
+from sslaudit_theory.classes.spread import held_back_by
+from sslaudit_theory.metrics.ladder.inputs import Measured
+from sslaudit_theory.metrics.ladder.rungs import Rung
+from sslaudit_theory.metrics.ladder.words import LABELS, against_budget, number, percent
+
+_FACTORS = {
+    "alignment": "views of one image differ too much",
+    "concentration": "images of one class differ too much",
+    "divergence": "class centres have too much in common",
+}
+
+
+def held_back(world: Measured) -> str:
+    """The factor with the largest share of what keeps classes apart too little, and the closest classes."""
+    found = held_back_by(world.parts)
+    if found.factor is None:
+        return "nothing: views never leave the centre of their class, and no two centres are the same"
+    others = ", ".join(f"{name} {percent(s)}" for name, s in found.shares.items() if name != found.factor)
+    return (
+        f"by {found.factor}: {_FACTORS[found.factor]} ({percent(found.shares[found.factor])} of the loss; "
+        f"{others}). Closest classes: {_closest(world)}."
+    )
+
+
+def held_back_details(world: Measured) -> dict[str, Detail]:
+    """The three shares by name, for readers that compare cards."""
+    found = held_back_by(world.parts)
+    return {
+        "held_back_by": str(found),
+        **{f"held_back_{name}": share for name, share in found.shares.items()},
+        "closest_classes": _closest(world),
+    }
+
+
+def guarantee(estimates: Mapping[str, Estimate], rungs: Mapping[str, Rung | str]) -> str:
+    """The best certificate; else the best estimate, said to be one; else by how much it is missed."""
+    certificates = [e for e in estimates.values() if e.verdict == "holds" and e.value is not None]
+    if certificates:
+        best = min(certificates, key=lambda e: e.value or 0.0)
+        where = "pixels, certified" if best.label == LABELS["certified-L"] else "feature space, certified"
+        return f"Theorem 1 ({where}): error at most {percent(best.value or 0.0)}"
+    held = [
+        (e.value, e.label)
+        for name, e in estimates.items()
+        if name in rungs and e.verdict == "holds-point-estimate" and e.value is not None
+    ]
+    if held:
+        bound, label = min(held)
+        return f"none certified; as an estimate the error is at most {percent(bound)} ({label})"
+    vacuous = [e.label for name, e in estimates.items() if name in rungs and e.verdict == "vacuous"]
+    if vacuous:
+        return (
+            f"none of use: the condition is met ({vacuous[0]}), but naming one class is as good as its bound"
+        )
+    for name in ("", "feature-space", "measured-q"):
+        rung = rungs[name]
+        if not isinstance(rung, str) and estimates[name].verdict == "fails":
+            return f"none from Theorem 1, as for nearly every real encoder ({against_budget(rung)})"
+    return f"none from Theorem 1: {estimates[''].reason}"
+
+
+def sentence(first: Estimate, world: Measured) -> str:
+    """What the theorem as printed says of this encoder."""
+    if first.value is not None:
+        said = f"its condition is met and bounds the error by {number(first.value)}"
+        if first.verdict == "vacuous":
+            return f"Theorem 1 says nothing new: {said}, and naming one class is as good."
+        return f"Theorem 1 as an estimate: {said}; L is the steepest slope seen, so this is optimistic."
+    if first.verdict != "fails":
+        return f"not computable: {first.reason}"
+    factor = held_back_by(world.parts).factor
+    back = f"; what holds the classes back most is {factor}" if factor else ""
+    return f"{first.reason}{back}"
+
+
+def _closest(world: Measured) -> str:
+    distances = np.where(np.eye(len(world.chosen.names), dtype=bool), np.inf, world.parts.distances)
+    label, other = divmod(int(distances.argmin()), len(distances))
+    return f"{world.chosen.names[label]}, {world.chosen.names[other]}"

@@ -1,0 +1,95 @@
+"""What happens to the length of an embedding before anything is measured.
+
+The theorem is about features on a sphere of radius r. Each choice makes a different f, so every
+quantity, the classifier among them, is computed for it anew.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sslaudit.encoder import unit_rows
+
+if TYPE_CHECKING:
+    from sslaudit.inputs import MetricInputs
+
+NORMS = ("sphere", "as-is", "center-sphere")
+"""``sphere``: f / ||f||, r = 1. ``as-is``: f, with r the largest norm. ``center-sphere``: the mean of the
+training images is subtracted, then the sphere."""
+
+
+def normalised(features: np.ndarray, norm: str, centre: np.ndarray | None = None) -> np.ndarray:
+    """Features (..., D) after one of ``NORMS``, float64.
+
+    ``centre`` (D,) is what ``center-sphere`` subtracts. Raises ``EncoderError`` for a zero vector on a
+    sphere, ``ValueError`` for an unknown norm or a missing centre.
+    """
+    if norm == "as-is":
+        return np.asarray(features, dtype=np.float64)
+    if norm == "sphere":
+        return unit_rows(features)
+    if norm != "center-sphere":
+        raise ValueError(f"norm is one of {', '.join(NORMS)}, not '{norm}'.")
+    if centre is None:
+        raise ValueError("center-sphere needs the centre that it subtracts.")
+    return unit_rows(np.asarray(features, dtype=np.float64) - centre)
+
+
+@dataclass(frozen=True, slots=True)
+class NormedViews:
+    """The views of a run after the option ``norm`` of the metric."""
+
+    inputs: "MetricInputs"
+    norm: str
+    centre: np.ndarray | None
+    """(D,): the mean over the views of the training images, for ``center-sphere``."""
+    r: float
+    """Radius of the sphere; the largest norm for ``as-is``."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """N, V, D."""
+        return self.inputs.views.shape
+
+    def chunks(self) -> Iterator[tuple[slice, np.ndarray]]:
+        """Rows and their views (n, V, D) float64, piece by piece in order."""
+        for rows, block in self.inputs.views.chunks():
+            yield rows, normalised(block, self.norm, self.centre)
+
+    def read(self, images: np.ndarray) -> np.ndarray:
+        """The views (n, V, D) float64 of some images, by their indices (n,) in any order."""
+        images = np.asarray(images)
+        found = np.empty((len(images), *self.shape[1:]))
+        for rows, block in self.inputs.views.chunks():
+            here = np.flatnonzero((images >= rows.start) & (images < rows.stop))
+            if len(here):
+                found[here] = normalised(block[images[here] - rows.start], self.norm, self.centre)
+        return found
+
+
+def normed_views(inputs: "MetricInputs") -> NormedViews:
+    """The views of a run after the option ``norm`` of its metric."""
+    norm = str(inputs.options["norm"])
+    centre = _train_mean(inputs) if norm == "center-sphere" else None
+    r = 1.0
+    if norm == "as-is":
+        r = max(
+            float(np.linalg.norm(block.astype(np.float64), axis=2).max())
+            for _, block in inputs.views.chunks()
+        )
+    return NormedViews(inputs, norm, centre, r)
+
+
+def _train_mean(inputs: "MetricInputs") -> np.ndarray:
+    total, count = np.zeros(inputs.views.shape[2]), 0
+    train = np.zeros(len(inputs.views), dtype=bool)
+    train[inputs.train] = True
+    if not train.any():
+        train[:] = True
+    for rows, block in inputs.views.chunks():
+        mine = block[train[rows]].astype(np.float64)
+        total += mine.sum(axis=(0, 1))
+        count += mine.shape[0] * mine.shape[1]
+    return total / count
