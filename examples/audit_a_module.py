@@ -13,5 +13,8 @@ preprocess = sslaudit.Preprocess(size=(8, 8), mean=(0.5, 0.5, 0.5), std=(0.5, 0.
 card = sslaudit.evaluate(pixels, "digits", preprocess=preprocess, recipe="crop(scale=0.5)", views=4)
 
 for metric in card.metrics:
-    low, high = (metric.interval.low, metric.interval.high) if metric.interval else (float("nan"),) * 2
-    print(f"{metric.term:<16} {metric.value:.3f}  [{low:.3f}, {high:.3f}]  {metric.summary}")
+    if metric.interval is None:
+        print(f"{metric.name:<24} {metric.reason or metric.note}")
+    else:
+        low, high = metric.interval.low, metric.interval.high
+        print(f"{metric.name:<24} {metric.value:.3f}  [{low:.3f}, {high:.3f}]  {metric.summary}")

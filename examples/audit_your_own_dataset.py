@@ -35,6 +35,7 @@ preprocess = sslaudit.Preprocess(size=(16, 16), mean=(0.5,) * 3, std=(0.5,) * 3,
 card = sslaudit.evaluate(
     encoder,
     {"train": Stripes(120, seed=0), "test": Stripes(60, seed=1)},
+    metrics="knn,nearest-centre,alignment,divergence",
     preprocess=preprocess,
     recipe="crop(scale=0.5)",
     views=4,

@@ -131,6 +131,7 @@ class Line:
         *,
         on_progress: OnProgress | None = None,
         on_message: Callable[[str], None] | None = None,
+        on_metric: Callable[[str], None] | None = None,
         world: World = ALONE,
     ) -> None:
         self.registry = registry
@@ -146,6 +147,7 @@ class Line:
         self._kept: dict[str, dict[str, Estimate]] = {}
         self._on_progress = on_progress or (lambda progress: None)
         self._say = on_message or (lambda message: None)
+        self._on_metric = on_metric or (lambda term: None)
 
     def load(
         self,
@@ -197,6 +199,7 @@ class Line:
                     unscorable=_unscorable(checks, encoder),
                 ),
                 seed=self.settings.seed,
+                on_metric=self._on_metric,
             )
         return ReportCard(
             encoder=encoder_record(encoder),

@@ -1,7 +1,7 @@
 """Runs the metrics of a plan and turns their estimates into records."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,13 +49,23 @@ class Measured:
     problems: list[str] = field(default_factory=list)
 
 
-def measure(plan: Plan, materials: Materials, *, seed: int) -> Measured:
-    """Run every metric. One that raises gets the verdict ``error``; the others go on."""
+def measure(
+    plan: Plan,
+    materials: Materials,
+    *,
+    seed: int,
+    on_metric: Callable[[str], None] = lambda term: None,
+) -> Measured:
+    """Run every metric. One that raises gets the verdict ``error``; the others go on.
+
+    ``on_metric`` hears of each by its term before it runs.
+    """
     measured = Measured()
     records: list[MetricRecord] = []
     results: dict[str, dict[str, Estimate]] = {}
     for metric in plan.metrics:
         clock = time.perf_counter()
+        on_metric(metric.term)
         estimates = _estimates(metric, materials, _read_by(metric, results), seed, measured.problems)
         seconds = round((time.perf_counter() - clock) / len(estimates), 4)
         results[metric.key] = estimates

@@ -181,7 +181,10 @@ def test_a_label_and_lines_of_the_first_screen_reach_the_card(digits: Dataset) -
     spec = metric("double", both, Needs(views=2, space="both"), group="guarantee")
     card = cards_of(digits, spec)
     assert [(r.name, r.summary) for r in card.metrics[:2]] == [("double", "first"), ("double.part", "second")]
-    assert ("HELD BACK", "by 192") in words.headline(card), "embeddings speak first"
+    said = [line for line in words.headline(card) if line[0].startswith("HELD")]
+    assert said == [("HELD BACK h", "by 192"), ("HELD BACK z", "by 5")]
+    alone = words.headline(cards_of(digits, spec, projector=False))
+    assert ("HELD BACK", "by 192") in alone, "one space goes unnamed"
     again = from_json(to_json(card), "the card")
     assert again.metrics == card.metrics
     assert [row.term for row in words.rows(card, "guarantee", "embedding")] == ["double", "double.part"]

@@ -15,6 +15,7 @@ SCRIPTS = sorted((ROOT / "examples").glob("*.py"))
 SHOWN = {
     "audit_a_module.py": "kNN",
     "audit_your_own_dataset.py": "Give images that are not normalised",
+    "digits_ladder.py": "held back by",
     "load_a_checkpoint.py": "120 of 120 tensors behind 'module.encoder_q.'",
 }
 

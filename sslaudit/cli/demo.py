@@ -37,16 +37,21 @@ def demo(
 
 
 def _sentences(story: "Story") -> list[str]:
-    """What the cards show, in two sentences made from what was measured."""
+    """What the cards show, in sentences made from what was measured."""
     from sslaudit.report.words import number
 
     few, centre = (_against_untrained(story, term) for term in ("few-shot", "nearest-centre"))
+    held = ", ".join(
+        f"{name} {card.metric('theorem1').headline['HELD BACK'].partition(':')[0]}"
+        for name, card in zip(story.names, story.cards, strict=True)
+    )
     knn = ", ".join(number(card.metric("knn").value or 0.0) for card in story.cards)
     return [
         f"With three labels a class, {'both' if few[1] else 'not all'} trained encoders beat their "
         f"untrained copy: {few[0]} (paired difference of accuracy, 95 % interval).",
         f"With all labels kNN says less ({knn}); the nearest class centre, the classifier of Theorem 1, "
         f"{'still tells' if centre[1] else 'does not tell'} them apart: {centre[0]}.",
+        f"What holds the embeddings back: {held}.",
     ]
 
 

@@ -192,7 +192,14 @@ def _run(
     done: list[tuple[ReportCard, Path]] = []
     failures: list[EncoderError] = []
     with Meter(silent=world.rank > 0) as meter:
-        line = Line(found, settings, on_progress=meter.update, on_message=meter.say, world=world)
+        line = Line(
+            found,
+            settings,
+            on_progress=meter.update,
+            on_message=meter.say,
+            on_metric=lambda term: meter.wait(f"measuring {term}"),
+            world=world,
+        )
         dataset = None
         with together(world):
             for ref, folder in zip(refs, places, strict=True):

@@ -163,14 +163,14 @@ def _bound(row: words.Row, *, short: bool) -> str:
 
 def _table(heading: str, found: Sequence[words.Row]) -> RenderableType:
     table = Table.grid(padding=(0, 2, 0, 0))
-    table.add_column(min_width=_LABEL, no_wrap=True)
+    table.add_column(min_width=26, no_wrap=True)
     table.add_column(min_width=16, no_wrap=True)
     table.add_column(justify="right", min_width=6, no_wrap=True)
     table.add_column()
     room = _WIDTH - sum(
         max(least, *map(len, column)) + 2
         for least, column in (
-            (_LABEL, [f"  {row.label}" for row in found]),
+            (26, [f"  {row.label}" for row in found]),
             (16, [row.term for row in found]),
             (6, [row.value for row in found]),
         )

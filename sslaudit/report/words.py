@@ -68,10 +68,7 @@ def headline(card: ReportCard) -> list[tuple[str, str]]:
             lines.append((_CAPITALS.get(check.name, "FAILED"), check.message))
     if not failed:
         lines.extend(_accuracy(card))
-        said: dict[str, str] = {}
-        for record in card.metrics:  # what embeddings say comes before what projections say
-            said = {**record.headline, **said}
-        lines.extend(said.items())
+        lines += _said_by_metrics(card)
     lines += [("WARNING", check.message) for check in card.checks if check.status == "warn"]
     lines += [("WARNING", sentence) for sentence in trusted(card.encoder)]
     if card.data.recipe_assumed and card.data.views > 1:
@@ -231,6 +228,19 @@ def _accuracy(card: ReportCard) -> list[tuple[str, str]]:
     low, high = (percent(end) for end in (first.interval.low, first.interval.high))
     on = " on projection z" if first.space == "projection" else ""
     return [("ACCURACY", f"{first.summary}{on} {percent(first.value)} % [{low}, {high}]{floor}")]
+
+
+def _said_by_metrics(card: ReportCard) -> list[tuple[str, str]]:
+    """What metrics say on the first screen; h or z where there are two spaces, or it is no embedding."""
+    found = [(r.space, word, sentence) for r in card.metrics for word, sentence in r.headline.items()]
+    named = any(space == "projection" for space, _, _ in found)
+    lines = [
+        (f"{word} {in_space(space)[-1]}" if space and named else word, sentence)
+        for first in dict.fromkeys(word for _, word, _ in found)
+        for space, word, sentence in found
+        if word == first
+    ]
+    return list(dict.fromkeys(lines))
 
 
 def _row(record: MetricRecord) -> Row:
