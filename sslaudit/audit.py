@@ -351,7 +351,7 @@ class _Extracted:
     choice: Choice
     probe: Tensor
     """The identity view of the first images, uint8."""
-    floor: float
+    floor: float | None
     features: dict[Space, Features]
     cached: int
 

@@ -131,7 +131,7 @@ def _estimates(
 
 def _not_applicable(metric: PlannedMetric, materials: Materials) -> str:
     needs = metric.spec.needs
-    if materials.unscorable:
+    if materials.unscorable and not metric.spec.data_scoped:
         return f"not computed: {materials.unscorable}"
     if metric.space and metric.space not in materials.features:
         return f"the encoder has no {metric.space} space"

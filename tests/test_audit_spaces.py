@@ -19,6 +19,8 @@ from sslaudit.recipes import BUILTIN_RECIPES, parse_recipe
 from sslaudit.registry import Registry
 from sslaudit.report import words
 from sslaudit.report.card import ReportCard, from_json, to_json
+from sslaudit.report.html import page
+from sslaudit.report.terminal import console, render
 from sslaudit.settings import Settings
 from sslaudit.store import PART_IMAGES
 
@@ -188,6 +190,50 @@ def test_a_label_and_lines_of_the_first_screen_reach_the_card(digits: Dataset) -
     again = from_json(to_json(card), "the card")
     assert again.metrics == card.metrics
     assert [row.term for row in words.rows(card, "guarantee", "embedding")] == ["double", "double.part"]
+
+
+def test_guarantees_of_two_spaces_stand_side_by_side_whatever_they_lack(digits: Dataset) -> None:
+    def rungs(inputs: MetricInputs) -> dict[str, Estimate]:
+        none = Estimate(
+            value=None, reason="gives no guarantee: rho 3.00, allowed .010 (a-b)", verdict="fails"
+        )
+        first = dataclasses.replace(none, label="as printed", headline={"GUARANTEE": inputs.options["norm"]})
+        held = number(0.25, label="measured", verdict="holds-point-estimate")
+        if inputs.views.shape[2] == 192:
+            return {"": first, "h-only": dataclasses.replace(none, label="h only"), "measured": held}
+        return {"": first, "measured": held}
+
+    norm = Option(name="norm", type=str, default="sphere", help="")
+    spec = metric("rungs", rungs, Needs(views=2, space="both"), group="guarantee", options=(norm,))
+    one = line(spec, metrics="rungs,rungs(norm=as-is)").run(encoder(projector=True), digits)
+    screen = console()
+    with screen.capture() as shown:
+        screen.print(render(one))
+    lines = [" ".join(text.split()) for text in shown.get().splitlines()]
+    assert "guarantee (rungs(norm=as-is); error at most; - where there is none, and why)" in lines
+    assert lines.count("as printed - rho 3.00, allowed .010 - rho 3.00, allowed .010") == 2
+    assert lines.count("h only - rho 3.00, allowed .010") == 2
+    assert lines.count("measured .250 as an estimate .250 as an estimate") == 2
+    assert [text for text in lines if text.startswith("GUARANTEE")] == [
+        "GUARANTEE h sphere",
+        "GUARANTEE z sphere",
+    ]
+    page(one)
+
+
+def test_features_that_are_not_finite_leave_what_is_of_the_data(digits: Dataset) -> None:
+    class Broken(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            return images.flatten(1) * float("nan")
+
+    data = metric("data", lambda inputs: number(0.5), Needs(labels=True), group="data")
+    card = line(metric("width", width, Needs(views=2)), data).run(
+        from_module(Broken(), preprocess=SMALL), digits
+    )
+    assert card.metric("data").value == 0.5
+    assert "not computed" in card.metric("width").reason
+    assert card.provenance.precision_floor is None
+    assert from_json(to_json(card), "the card").provenance == card.provenance
 
 
 def test_labels_are_optional_where_a_metric_says_so(digits: Dataset) -> None:

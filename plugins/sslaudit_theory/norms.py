@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from sslaudit.encoder import unit_rows
+from sslaudit.errors import EncoderError
 
 if TYPE_CHECKING:
     from sslaudit.inputs import MetricInputs
@@ -20,21 +22,27 @@ NORMS = ("sphere", "as-is", "center-sphere")
 training images is subtracted, then the sphere."""
 
 
-def normalised(features: np.ndarray, norm: str, centre: np.ndarray | None = None) -> np.ndarray:
+def normalised(features: ArrayLike, norm: str, centre: ArrayLike | None = None) -> np.ndarray:
     """Features (..., D) after one of ``NORMS``, float64.
 
     ``centre`` (D,) is what ``center-sphere`` subtracts. Raises ``EncoderError`` for a zero vector on a
-    sphere, ``ValueError`` for an unknown norm or a missing centre.
+    sphere and for features that are not finite, ``ValueError`` for an unknown norm or a missing centre.
     """
+    if norm not in NORMS:
+        raise ValueError(f"norm is one of {', '.join(NORMS)}, not '{norm}'.")
+    features = np.asarray(features, dtype=np.float64)
+    if not np.isfinite(features).all():
+        raise EncoderError("some features are not finite numbers.")
     if norm == "as-is":
-        return np.asarray(features, dtype=np.float64)
+        return features
     if norm == "sphere":
         return unit_rows(features)
-    if norm != "center-sphere":
-        raise ValueError(f"norm is one of {', '.join(NORMS)}, not '{norm}'.")
     if centre is None:
         raise ValueError("center-sphere needs the centre that it subtracts.")
-    return unit_rows(np.asarray(features, dtype=np.float64) - centre)
+    offset = features - np.asarray(centre, dtype=np.float64)
+    if zeros := int((~offset.any(axis=-1)).sum()):
+        raise EncoderError(f"{zeros} embeddings are exactly zero less the centre and have no direction.")
+    return unit_rows(offset)
 
 
 @dataclass(frozen=True, slots=True)

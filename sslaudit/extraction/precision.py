@@ -1,6 +1,7 @@
 """Which precision ``--precision auto`` takes, by what was measured."""
 
 import json
+import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -93,11 +94,16 @@ def lower_precision(device: str) -> Precision | None:
     return "bf16" if 1.5 * _seconds(lambda: low @ low) < _seconds(lambda: square @ square) else None
 
 
-def precision_floor(embedder: Embedder, images: Tensor) -> float:
-    """Largest l2 distance between unit embeddings as extracted and in plain float32, over a probe batch."""
+def precision_floor(embedder: Embedder, images: Tensor) -> float | None:
+    """Largest l2 distance between unit embeddings as extracted and in plain float32, over a probe batch.
+
+    None where embeddings are not finite.
+    """
     full = replace(embedder.how, precision="fp32", compiled=False)
     low = normalize(embedder(images).cpu(), dim=1)
-    return float((low - normalize(embed_batch(embedder.encoder, images, full), dim=1)).norm(dim=1).max())
+    exact = normalize(embed_batch(embedder.encoder, images, full), dim=1)
+    floor = float((low - exact).norm(dim=1).max())
+    return floor if math.isfinite(floor) else None
 
 
 def _seconds(call: Callable[[], Tensor]) -> float:

@@ -148,7 +148,7 @@ class Provenance:
     torch: str
     device: str
     precision: str
-    precision_floor: float
+    precision_floor: float | None
     """Largest distance between unit embeddings in this precision and in float32, on a probe batch."""
     precision_reason: str
     """Who chose the precision, and by what measurement."""

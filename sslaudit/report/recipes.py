@@ -28,7 +28,9 @@ def table(ranking: "Ranking") -> RenderableType:
     ]
     if len(set(ranking.places)) < len(ranking.places):
         lines.append("Recipes with one place change their order from one half of the images to another.")
-    lines += [f"{name}: {record.note}" for name, record in zip(names, best, strict=True) if record.note]
+    first = ranking.recipes[0].recipe
+    notes = [(f"{name}, of {first}", record.note) for name, record in zip(names, best, strict=True)]
+    lines += [f"{what}: {note}" for what, note in notes if note]
     height, width = ranking.size
     about = (
         f"{ranking.data}: {ranking.images:,} images, {ranking.views} views of {height} x {width} px, "

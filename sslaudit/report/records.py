@@ -67,7 +67,7 @@ def provenance(
     registry: Registry,
     how: "Extraction",
     choice: "Choice",
-    floor: float,
+    floor: float | None,
     cached: int,
     started: datetime,
     clock: float,

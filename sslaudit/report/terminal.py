@@ -34,7 +34,8 @@ def render(card: ReportCard, *, next_step: str = "") -> RenderableType:
     for group in _GROUPS:
         spaces = words.spaces(card, group)
         if group == "guarantee" and spaces:
-            blocks += [Text(), _guarantees([words.rows(card, group, space) for space in spaces], spaces)]
+            for term in words.terms(card, group):
+                blocks += [Text(), _guarantees(card, term, spaces)]
         elif len(spaces) == 2:
             blocks += [Text(), _beside(_heading(card, group, ""), card, group, spaces)]
         elif found := [row for space in spaces for row in words.rows(card, group, space) if row.value != "-"]:
@@ -139,15 +140,21 @@ def _in_one(row: words.Row) -> str:
     return whole if len(whole) <= _HALF else f"{row.value} {row.interval}"
 
 
-def _guarantees(columns: Sequence[Sequence[words.Row]], spaces: Sequence[str]) -> RenderableType:
-    """The bound of each rung in each space, or why there is none."""
-    table = _two_columns(spaces)
-    for rows in zip(*columns, strict=True):
-        table.add_row(
-            Text(f"  {rows[0].label}"), *(Text(_bound(row, short=len(spaces) == 2)) for row in rows)
-        )
-    where = f"{words.in_space(spaces[0])}; " if len(spaces) == 1 else ""
-    return Group(Text(f"guarantee ({where}error at most; - where there is none, and why)"), table)
+def _guarantees(card: ReportCard, term: str, spaces: Sequence[str]) -> RenderableType:
+    """The bound of each rung of one metric in each space, or why there is none."""
+    table, short = _two_columns(spaces), len(spaces) == 2
+    columns = [
+        {row.term: row for row in words.rows(card, "guarantee", space) if row.record.term == term}
+        for space in spaces
+    ]
+    for rung in dict.fromkeys(rung for column in columns for rung in column):
+        found = [column.get(rung) for column in columns]
+        label = next(row.label for row in found if row)
+        table.add_row(Text(f"  {label}"), *(Text(_bound(row, short=short) if row else "") for row in found))
+    where = [] if short else [words.in_space(spaces[0])]
+    which = [term] if len(words.terms(card, "guarantee")) > 1 else []
+    said = "; ".join([*which, *where, "error at most; - where there is none, and why"])
+    return Group(Text(f"guarantee ({said})"), table)
 
 
 def _bound(row: words.Row, *, short: bool) -> str:

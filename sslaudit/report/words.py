@@ -105,6 +105,11 @@ def rows(card: ReportCard, group: str, space: str) -> list[Row]:
     return [_row(record) for record in card.metrics if (record.group, record.space) == (group, space)]
 
 
+def terms(card: ReportCard, group: str) -> list[str]:
+    """The metrics of a group, as planned."""
+    return list(dict.fromkeys(record.term for record in card.metrics if record.group == group))
+
+
 def in_space(space: str) -> str:
     """``embedding h`` or ``projection z``."""
     return "projection z" if space == "projection" else "embedding h"
@@ -113,7 +118,7 @@ def in_space(space: str) -> str:
 def not_computed(card: ReportCard) -> list[tuple[str, str]]:
     """Metrics without a value, and why. A guarantee that is not given is no failure: its table says so."""
     missing = [r for r in card.metrics if r.value is None and r.group != "guarantee"]
-    return [(_term(record), record.reason) for record in missing]
+    return list(dict.fromkeys((_term(record), record.reason) for record in missing))
 
 
 def skipped(card: ReportCard) -> list[str]:
@@ -232,15 +237,17 @@ def _accuracy(card: ReportCard) -> list[tuple[str, str]]:
 
 def _said_by_metrics(card: ReportCard) -> list[tuple[str, str]]:
     """What metrics say on the first screen; h or z where there are two spaces, or it is no embedding."""
-    found = [(r.space, word, sentence) for r in card.metrics for word, sentence in r.headline.items()]
-    named = any(space == "projection" for space, _, _ in found)
-    lines = [
+    found: dict[tuple[str, str], str] = {}
+    for record in card.metrics:
+        for word, sentence in record.headline.items():
+            found.setdefault((word, record.space), sentence)
+    named = any(space == "projection" for _, space in found)
+    return [
         (f"{word} {in_space(space)[-1]}" if space and named else word, sentence)
-        for first in dict.fromkeys(word for _, word, _ in found)
-        for space, word, sentence in found
+        for first in dict.fromkeys(word for word, _ in found)
+        for (word, space), sentence in found.items()
         if word == first
     ]
-    return list(dict.fromkeys(lines))
 
 
 def _row(record: MetricRecord) -> Row:

@@ -92,12 +92,13 @@ def rho_terms(
     return terms[0], terms[1], terms[2], terms[3]
 
 
-def threshold(rho: float, delta_mu: float) -> float:
+def threshold(rho: float | Shares, delta_mu: float) -> float:
     """1 - rho - sqrt(2 rho) - Delta_mu / 2: what mu_l . mu_k / r^2 must stay below.
 
     Raises ``ValueError`` for a negative rho, or a Delta_mu that no centres have.
     Source: Huang et al., ICLR 2023, Theorem 1.
     """
+    rho = float(rho)
     if not 0 <= rho < np.inf:
         raise ValueError(f"rho is finite and not negative, not {rho}.")
     _check_delta_mu(delta_mu)
@@ -120,7 +121,7 @@ def rho_star(max_overlap: float, delta_mu: float) -> float:
     _check_overlap(np.asarray(max_overlap))
     _check_delta_mu(delta_mu)
     room = 1 - delta_mu / 2 - max_overlap
-    if room <= 0:
+    if room <= ROUNDING:
         return 0.0
     # (sqrt(1 + 2 c) - 1) / sqrt(2), written without the difference that loses the digits of a small c.
     root = np.sqrt(2) * room / (np.sqrt(1 + 2 * room) + 1)
@@ -219,7 +220,7 @@ def theorem1(
     rows = rows_met(margins)
     return certificate(
         margins,
-        1 - delta_mu / 2 - overlap <= 0,
+        1 - delta_mu / 2 - overlap <= ROUNDING,
         (rho,) * len(p),
         mass=max(0.0, float(sigma * p[rows].sum() - R)) if rows.any() else 0.0,
         bound=error_bound(sigma, R),
@@ -257,7 +258,7 @@ def theorem1_by_class(
     q = good_mass(each[:, 0], each[:, 3])
     return certificate(
         margins,
-        1 - delta_mu / 2 - overlap <= 0,
+        1 - delta_mu / 2 - overlap <= ROUNDING,
         rhos,
         mass=certified_mass(p, q, rows_met(margins)),
         bound=float(p @ (1 - q)),
@@ -299,7 +300,7 @@ def theorem1_sharp(
     good = good_mass(each[:, 0], each[:, 3]) if q is None else np.array(measured)
     return certificate(
         margins,
-        distances <= 0,
+        distances <= ROUNDING * r,
         betas,
         mass=certified_mass(p, good, rows_met(margins)),
         bound=float(p @ (1 - good)),
@@ -333,6 +334,8 @@ def class_probabilities(p: ArrayLike) -> np.ndarray:
 
 def _each_class(classes: int, *columns: ArrayLike) -> np.ndarray:
     """Columns that are numbers or (K,), as rows: (K, columns)."""
+    if any(np.shape(column) not in ((), (classes,)) for column in columns):
+        raise ValueError(f"sigma, delta, eps and R are numbers, or one for each of {classes} classes.")
     return np.stack([np.broadcast_to(np.asarray(column, float), (classes,)) for column in columns], axis=1)
 
 

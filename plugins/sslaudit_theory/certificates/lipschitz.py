@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.utils.parametrize import type_before_parametrizations
@@ -40,7 +41,7 @@ class LipschitzEstimate:
 
 
 def empirical_lipschitz(
-    features: np.ndarray, pixels: np.ndarray, *, block_bytes: int = BLOCK_BYTES
+    features: ArrayLike, pixels: ArrayLike, *, block_bytes: int = BLOCK_BYTES
 ) -> LipschitzEstimate:
     """The largest secant ||f(a) - f(b)|| / ||a - b|| over all pairs of views: a lower bound of L.
 
@@ -50,6 +51,7 @@ def empirical_lipschitz(
     finite, and where all pixels are equal.
     Source: Huang et al., ICLR 2023, the L-Lipschitz encoder of Theorem 1.
     """
+    features, pixels = np.asarray(features), np.asarray(pixels)
     if features.ndim != 3 or pixels.ndim != 3 or features.shape[:2] != pixels.shape[:2]:
         raise ValueError(
             f"features (n, V, D) and pixels (n, V, P) do not match: {features.shape}, {pixels.shape}."

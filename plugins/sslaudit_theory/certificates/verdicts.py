@@ -91,6 +91,9 @@ class Shares:
         """rho, or beta."""
         return self.concentration + self.misaligned + self.distance + self.tolerance
 
+    def __float__(self) -> float:
+        return self.total
+
     @property
     def dominant(self) -> str | None:
         """The name of the largest share, the first of equals; None when all are 0."""

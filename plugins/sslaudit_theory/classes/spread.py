@@ -67,7 +67,7 @@ class Decomposition:
         return apart
 
 
-def decomposition(views: np.ndarray | Views, labels: ArrayLike) -> Decomposition:
+def decomposition(views: ArrayLike | Views, labels: ArrayLike) -> Decomposition:
     """V_l = align_l / 2 + tr Cov(fbar | C_l) of each class, the centres, and the variances along them.
 
     ``views`` is (N, V, D) or gives it in ``chunks()``, which are read twice; ``labels`` (N,) are 0..K-1.
@@ -181,10 +181,11 @@ def held_back_by(parts: Decomposition) -> HeldBack:
     these lengths could keep, that of a regular simplex. The first three terms are lost to alignment,
     concentration and divergence (directions that centres have in common); the last holds classes apart.
     The error proxy is 4 V / D^2. The weight of a factor is by how many percent the proxy falls when one
-    percent of its loss goes to the last term: (align / 2) (1 / V + 1 / m^2), the same for concentration, and
-    (1 - a) / a. Shares are weights over their sum. So spread that pulls the centres to the middle counts as
-    spread, and divergence is judged by angles alone. Where centres coincide it is divergence; where all
-    centres are 0 it is the larger part of the spread. Raises ``ValueError`` for one class.
+    percent of its loss goes to the centres. Spread goes to their length, at the angles that they have:
+    (align / 2) (1 / V + 1 / m^2), the same for concentration. What they have in common goes to the last
+    term: (1 - a) / a. Shares are weights over their sum. So spread that pulls the centres to the middle
+    counts as spread, and divergence is judged by angles alone. Where centres coincide it is divergence;
+    where all centres are 0 it is the larger part of the spread. Raises ``ValueError`` for one class.
     Source: sslaudit.
     """
     K = len(parts.sizes)
@@ -213,8 +214,11 @@ def held_back_by(parts: Decomposition) -> HeldBack:
     return HeldBack(largest, shares)
 
 
-def _chunks(views: np.ndarray | Views) -> Iterable[tuple[slice, np.ndarray]]:
-    return [(slice(0, len(views)), views)] if isinstance(views, np.ndarray) else views.chunks()
+def _chunks(views: ArrayLike | Views) -> Iterable[tuple[slice, np.ndarray]]:
+    if hasattr(views, "chunks"):
+        return views.chunks()
+    array = np.asarray(views)
+    return [(slice(0, len(array)), array)]
 
 
 def _checked(block: np.ndarray, own: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -25,6 +25,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import ArrayLike
+
+from sslaudit_theory.arrays import view_array
 
 _CONSTANT = 1e-12
 """Variance relative to the mean square below which a dimension carries nothing but rounding."""
@@ -97,6 +100,8 @@ def view_moments(blocks: Iterable[np.ndarray]) -> ViewMoments:
     images = count = 0
     for block in blocks:
         views = np.asarray(block, dtype=np.float64)
+        if not np.isfinite(views).all():
+            raise ValueError("the views are not all finite.")
         if not images:
             origin = views.mean(axis=(0, 1))
             total, squares = np.zeros_like(origin), np.zeros_like(origin)
@@ -121,26 +126,29 @@ def view_moments(blocks: Iterable[np.ndarray]) -> ViewMoments:
     return moments
 
 
-def standardise(views: np.ndarray) -> np.ndarray:
+def standardise(views: ArrayLike) -> np.ndarray:
     """(N, V, D) with mean 0 and variance 1 in each dimension over all images and views, float64.
 
     Raises ``ValueError`` for a constant dimension, which has no scale, and for views not finite.
     Source: Huang et al., ICLR 2023, E f_i = 0 and E f_i^2 = 1.
     """
+    views = view_array(views)
     moments = view_moments([views])
     if moments.constant.any():
         constant = np.flatnonzero(moments.constant).tolist()
         raise ValueError(f"dimensions {constant} are constant and cannot be standardised.")
-    return moments.standardised(np.asarray(views, dtype=np.float64))
+    return moments.standardised(views)
 
 
-def cross_correlation(views: np.ndarray, form: Literal["U", "V"] = "V") -> np.ndarray:
+def cross_correlation(views: ArrayLike, form: Literal["U", "V"] = "V") -> np.ndarray:
     """C of the standardised features of (N, V, D): (D, D) float64.
 
     Form V averages over all V^2 ordered pairs of views, form U over pairs of different views. Raises
-    ``ValueError`` for form U of a single view and as ``standardise`` does.
+    ``ValueError`` for form U of a single view, another form, and as ``standardise`` does.
     Source: Huang et al., ICLR 2023, the cross-correlation loss.
     """
+    if form not in ("U", "V"):
+        raise ValueError(f"C has the forms U and V, not {form!r}.")
     features = standardise(views)
     n, v, dim = features.shape
     means = features.mean(axis=1)
@@ -154,14 +162,18 @@ def cross_correlation(views: np.ndarray, form: Literal["U", "V"] = "V") -> np.nd
     return different
 
 
-def cross_correlation_loss(correlation: np.ndarray, lam: float = 0.005) -> CrossCorrelation:
-    """The loss of C (d, d) and its two parts. Raises ``ValueError`` for ``lam`` outside [0, 1].
+def cross_correlation_loss(correlation: ArrayLike, lam: float = 0.005) -> CrossCorrelation:
+    """The loss of C (d, d) and its two parts. Raises ``ValueError`` for ``lam`` outside [0, 1], and for a
+    C that is not square or not finite.
 
     The parts add up to the loss within 1e-12 of it.
     Source: Huang et al., ICLR 2023, the cross-correlation loss; lambda = 0.005 as they trained.
     """
     if not 0 <= lam <= 1:
         raise ValueError(f"lambda is in [0, 1], not {lam}.")
+    correlation = np.asarray(correlation, dtype=np.float64)
+    if correlation.ndim != 2 or len(set(correlation.shape)) != 1 or not np.isfinite(correlation).all():
+        raise ValueError(f"C is (d, d) and finite, not of shape {correlation.shape}.")
     diagonal = float(np.square(1 - np.diagonal(correlation)).sum())
     beside = float(np.square(correlation - np.diag(np.diagonal(correlation))).sum())
     whole = float(np.square(correlation - np.eye(len(correlation))).sum())
@@ -169,7 +181,7 @@ def cross_correlation_loss(correlation: np.ndarray, lam: float = 0.005) -> Cross
 
 
 def cross_correlation_split(
-    views: np.ndarray, lam: float = 0.005, form: Literal["U", "V"] = "V"
+    views: ArrayLike, lam: float = 0.005, form: Literal["U", "V"] = "V"
 ) -> CrossCorrelation:
     """The cross-correlation loss of (N, V, D) and its two parts; features are standardised first.
 

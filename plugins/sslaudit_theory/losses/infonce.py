@@ -19,9 +19,11 @@ Source: Huang et al., ICLR 2023, InfoNCE and its decomposition.
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from sslaudit.results import Interval
 from sslaudit.stats import percentile_interval, resample_within_classes
+from sslaudit_theory.arrays import finite_views
 from sslaudit_theory.positives.pairs import alignment
 
 _PRODUCTS = 2**22
@@ -58,14 +60,14 @@ class InfoNCE:
         return float((self.pairs.sum() - np.trace(self.pairs)) / (n * (n - 1)))
 
 
-def infonce_split(views: np.ndarray) -> InfoNCE:
+def infonce_split(views: ArrayLike) -> InfoNCE:
     """The InfoNCE loss of (N, V, D) and its two parts, float64.
 
     Exact over all N^2 V^3 triples, at the cost of N^2 V^2 exponentials. The parts add up to the loss
     within 1e-12 of the largest squared length. Raises ``ValueError`` for views that are not finite.
     Source: Huang et al., ICLR 2023, InfoNCE and its decomposition.
     """
-    views = _checked(views)
+    views = finite_views(views)
     pairs = _pair_losses(views)
     loss = float(pairs.mean())
     spread = alignment(views, "V")
@@ -78,9 +80,12 @@ def infonce_split(views: np.ndarray) -> InfoNCE:
     )
 
 
-def positive_products(views: np.ndarray) -> np.ndarray:
-    """E f(x1).f(x2) over pairs of views of each image, with replacement: (N, V, D) to (N,)."""
-    products: np.ndarray = np.square(np.asarray(views, dtype=np.float64).mean(axis=1)).sum(axis=1)
+def positive_products(views: ArrayLike) -> np.ndarray:
+    """E f(x1).f(x2) over pairs of views of each image, with replacement: (N, V, D) to (N,).
+
+    Raises ``ValueError`` for other shapes, and for views that are not finite.
+    """
+    products: np.ndarray = np.square(finite_views(views).mean(axis=1)).sum(axis=1)
     return products
 
 
@@ -111,7 +116,7 @@ def infonce_interval(
     return Interval(low=low, high=max(split.loss, limits.high), level=level, method=method)
 
 
-def nt_xent(views: np.ndarray, temperature: float = 0.5) -> float:
+def nt_xent(views: ArrayLike, temperature: float = 0.5) -> float:
     """NT-Xent of two views of each image of (N, V, D): 2N - 2 negatives for each positive.
 
     Views 1 and 2 are compared, as in training both views are augmented; of two views, 0 and 1. Rows are
@@ -121,7 +126,7 @@ def nt_xent(views: np.ndarray, temperature: float = 0.5) -> float:
     """
     if not temperature > 0:
         raise ValueError(f"the temperature is above 0, not {temperature}.")
-    views = _checked(views)
+    views = finite_views(views)
     if views.shape[1] < 2:
         raise ValueError("NT-Xent compares two views of each image.")
     import torch
@@ -188,12 +193,3 @@ def _far_sums(against: np.ndarray, own: np.ndarray) -> np.ndarray:
     for b in range(own.shape[1]):
         total += np.logaddexp(0, against - own[:, b, None])
     return total
-
-
-def _checked(views: np.ndarray) -> np.ndarray:
-    views = np.asarray(views, dtype=np.float64)
-    if views.ndim != 3 or 0 in views.shape:
-        raise ValueError(f"views are (N, V, D), not of shape {views.shape}.")
-    if not np.isfinite(views).all():
-        raise ValueError("the views are not all finite.")
-    return views

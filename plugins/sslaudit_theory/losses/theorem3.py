@@ -26,8 +26,7 @@ Source: Huang et al., ICLR 2023, Theorem 3; the other statements are own derivat
 """
 
 import numpy as np
-
-Numbers = float | np.ndarray
+from numpy.typing import ArrayLike
 
 _IMPOSSIBLE = 1e-9
 """Numbers that contradict each other by more than this have not been measured together."""
@@ -39,7 +38,7 @@ _HALVINGS = 100
 
 
 def theorem3_bound(
-    regularisation: Numbers, p_k: Numbers, p_l: Numbers, *, eps: float = 0.0, tau: Numbers = 0.0
+    regularisation: ArrayLike, p_k: ArrayLike, p_l: ArrayLike, *, eps: float = 0.0, tau: ArrayLike = 0.0
 ) -> np.ndarray:
     """The printed upper bound of mu_k.mu_l for features of length 1, in the common shape of its inputs.
 
@@ -48,7 +47,7 @@ def theorem3_bound(
     not in (0, 1) or add up to more than 1.
     Source: Huang et al., ICLR 2023, Theorem 3.
     """
-    both = _share_of_pair(p_k, p_l)
+    both = share_of_pair(p_k, p_l)
     exponent = (_array(regularisation) + _array(tau)) / both
     if not (exponent > 1 - eps).all():
         raise ValueError("no features of length 1 have so small a regularisation part.")
@@ -56,34 +55,36 @@ def theorem3_bound(
     return bound
 
 
-def theorem3_tau(positive: np.ndarray, overlap: np.ndarray, priors: np.ndarray, eps: float) -> np.ndarray:
+def theorem3_tau(positive: ArrayLike, overlap: ArrayLike, priors: ArrayLike, eps: float) -> np.ndarray:
     """A tau for each pair of classes that makes the printed bound hold: (K, K).
 
     tau_kl = p_k p_l max(0, 1 - eps - A_k) + sum_ij p_i p_j max(0, -log(e^{A_i} + e^{mu_i.mu_j})).
     ``positive`` (K,) is A_k, ``overlap`` (K, K) mu_k.mu_l, ``priors`` (K,) p_k.
     Source: own derivation, checked numerically.
     """
+    positive, overlap, priors = _array(positive), _array(overlap), _array(priors)
     both = np.outer(priors, priors)
     negative = np.maximum(0, -np.logaddexp(positive[:, None], overlap))
     tau: np.ndarray = both * np.maximum(0, 1 - eps - positive)[:, None] + (both * negative).sum()
     return tau
 
 
-def infonce_floor(positive: np.ndarray, overlap: np.ndarray, priors: np.ndarray) -> float:
+def infonce_floor(positive: ArrayLike, overlap: ArrayLike, priors: ArrayLike) -> float:
     """The least L2 that products of positives A_k (K,), of centres (K, K) and class shares (K,) allow.
 
     L2 >= sum_kl p_k p_l log(e^{A_k} + e^{mu_k.mu_l}), for features of any length.
     Source: own derivation, checked numerically.
     """
+    positive, overlap, priors = _array(positive), _array(overlap), _array(priors)
     return float((np.outer(priors, priors) * np.logaddexp(positive[:, None], overlap)).sum())
 
 
 def theorem3_sharp(
-    regularisation: Numbers,
-    p_k: Numbers,
-    p_l: Numbers,
-    positive: Numbers,
-    others: Numbers | None = None,
+    regularisation: ArrayLike,
+    p_k: ArrayLike,
+    p_l: ArrayLike,
+    positive: ArrayLike,
+    others: ArrayLike | None = None,
 ) -> np.ndarray:
     """The largest mu_k.mu_l that L2 allows for two different classes, for features of any length.
 
@@ -97,7 +98,7 @@ def theorem3_sharp(
     no features can cause, and for shares outside (0, 1) or above 1 together.
     Source: own derivation, checked numerically.
     """
-    w = 2 * _share_of_pair(p_k, p_l)
+    w = 2 * share_of_pair(p_k, p_l)
     given = positive if others is None else others
     l2, a, rest, w = np.broadcast_arrays(_array(regularisation), _array(positive), _array(given), w)
 
@@ -118,7 +119,8 @@ def theorem3_sharp(
     return high
 
 
-def _share_of_pair(p_k: Numbers, p_l: Numbers) -> np.ndarray:
+def share_of_pair(p_k: ArrayLike, p_l: ArrayLike) -> np.ndarray:
+    """p_k p_l. Raises ``ValueError`` for shares that two classes cannot have."""
     first, second = _array(p_k), _array(p_l)
     if not ((first > 0) & (second > 0) & (first + second <= 1 + _IMPOSSIBLE)).all():
         raise ValueError("class shares are above 0, and two of them at most 1 together.")
@@ -126,5 +128,8 @@ def _share_of_pair(p_k: Numbers, p_l: Numbers) -> np.ndarray:
     return share
 
 
-def _array(numbers: Numbers) -> np.ndarray:
-    return np.asarray(numbers, dtype=np.float64)
+def _array(numbers: ArrayLike) -> np.ndarray:
+    array = np.asarray(numbers, dtype=np.float64)
+    if not np.isfinite(array).all():
+        raise ValueError("losses, products and shares of classes are finite numbers.")
+    return array

@@ -33,43 +33,45 @@ Source: Huang et al., ICLR 2023, Theorem 4; the other statements are own derivat
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from sslaudit_theory.arrays import finite_views
 from sslaudit_theory.classes.centres import class_centres
-
-Numbers = float | np.ndarray
+from sslaudit_theory.losses.theorem3 import share_of_pair
 
 _IMPOSSIBLE = 1e-9
 """Relative to d: numbers that contradict each other by more have not been measured together."""
 
 
 def theorem4_bound(
-    regularisation: Numbers, tau: Numbers, p_k: Numbers, p_l: Numbers, d: int, classes: int
+    regularisation: ArrayLike, tau: ArrayLike, p_k: ArrayLike, p_l: ArrayLike, d: int, classes: int
 ) -> np.ndarray:
     """The printed upper bound of mu_k.mu_l, in the common shape of its inputs; ``tau`` is tau'.
 
     Raises ``ValueError`` for numbers that no features have together.
     Source: Huang et al., ICLR 2023, Theorem 4.
     """
-    inside = np.asarray(regularisation + tau - (d - classes) / 2)
-    bound: np.ndarray = np.sqrt(2 * _not_negative(inside, d) / np.multiply(p_k, p_l))
+    l2, more, both = _checked(regularisation, tau, p_k, p_l)
+    bound: np.ndarray = np.sqrt(2 * _not_negative(l2 + more - (d - classes) / 2, d) / both)
     return bound
 
 
 def theorem4_tight(
-    regularisation: Numbers, scatter: Numbers, p_k: Numbers, p_l: Numbers, d: int, classes: int
+    regularisation: ArrayLike, scatter: ArrayLike, p_k: ArrayLike, p_l: ArrayLike, d: int, classes: int
 ) -> np.ndarray:
     """An upper bound of |mu_k.mu_l| for k != l from L2 and ``scatter`` = ||S_W||_F = sqrt(tau').
 
     Raises ``ValueError`` for numbers that no features have together.
     Source: own derivation, checked numerically.
     """
-    inside = np.square(np.sqrt(regularisation) + scatter) - (d - classes)
-    bound: np.ndarray = np.sqrt(_not_negative(inside, d) / (2 * np.multiply(p_k, p_l)))
+    l2, scatter, both = _checked(regularisation, scatter, p_k, p_l)
+    inside = np.square(np.sqrt(l2) + scatter) - (d - classes)
+    bound: np.ndarray = np.sqrt(_not_negative(inside, d) / (2 * both))
     return bound
 
 
 def theorem4_centred(
-    regularisation: Numbers, scatter: Numbers, p_k: Numbers, p_l: Numbers, d: int, classes: int
+    regularisation: ArrayLike, scatter: ArrayLike, p_k: ArrayLike, p_l: ArrayLike, d: int, classes: int
 ) -> np.ndarray:
     """An upper bound of mu_k.mu_l for k != l when sum_k p_k mu_k = 0, as standardised features have it.
 
@@ -77,18 +79,19 @@ def theorem4_centred(
     numbers that no such features have together.
     Source: own derivation, checked numerically.
     """
-    inside = np.square(np.sqrt(regularisation) + scatter) - (d - classes + 1)
-    bound: np.ndarray = np.sqrt(_not_negative(inside, d) / (2 * np.multiply(p_k, p_l))) - 1
+    l2, scatter, both = _checked(regularisation, scatter, p_k, p_l)
+    inside = np.square(np.sqrt(l2) + scatter) - (d - classes + 1)
+    bound: np.ndarray = np.sqrt(_not_negative(inside, d) / (2 * both)) - 1
     return bound
 
 
-def within_class_scatter(views: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
+def within_class_scatter(views: ArrayLike, labels: ArrayLike, classes: int | None = None) -> np.ndarray:
     """S_W = sum_k p_k Cov(fbar | C_k) of (N, V, D) with labels 0..K-1: (D, D).
 
-    Raises ``ValueError`` for a class without images.
+    Raises ``ValueError`` as ``class_centres`` does.
     Source: own derivation: equals C - sum_k p_k mu_k mu_k', C over views drawn with replacement.
     """
-    means = np.asarray(views, dtype=np.float64).mean(axis=1)
+    means, labels = finite_views(views).mean(axis=1), np.asarray(labels)
     offset = means - class_centres(means, labels, classes)[labels]
     scatter: np.ndarray = offset.T @ offset / len(means)
     return scatter
@@ -124,10 +127,23 @@ class WhiteningLimits:
 def whitening_limits(d: int, classes: int) -> WhiteningLimits:
     """Delta_mu and beta of Theorem 1 at best, if C = I: 0 when K - 1 reaches d.
 
+    Raises ``ValueError`` for d < 1 or K < 1.
     Source: own derivation, checked numerically.
     """
+    if d < 1 or classes < 1:
+        raise ValueError(f"whitening takes d and K of 1 or more, not d={d}, K={classes}.")
     share = min(1.0, (classes - 1) / d)
     return WhiteningLimits(delta_mu=1 - share, beta=1 - float(np.sqrt(share)))
+
+
+def _checked(
+    regularisation: ArrayLike, other: ArrayLike, p_k: ArrayLike, p_l: ArrayLike
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """L2, tau' or ||S_W||_F, and p_k p_l. Raises ``ValueError`` for what is none of these."""
+    l2, more = (np.asarray(given, dtype=np.float64) for given in (regularisation, other))
+    if not ((l2 >= 0) & (l2 < np.inf)).all() or not ((more >= 0) & (more < np.inf)).all():
+        raise ValueError("L2 and the scatter within classes are finite and not negative.")
+    return l2, more, share_of_pair(p_k, p_l)
 
 
 def _not_negative(inside: np.ndarray, d: int) -> np.ndarray:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sslaudit.results import Estimate
+from sslaudit_theory.metrics.ladder.words import percent
 from sslaudit_theory.metrics.sampling import sample
 from sslaudit_theory.metrics.sigma_estimate import sigma_estimate
 from sslaudit_theory.sigma.augmented import augmented_distances, nearest_other_class, share_within
@@ -58,7 +59,7 @@ def _distances(views: np.ndarray, others: np.ndarray | None = None) -> np.ndarra
 def _with_other_classes(estimate: Estimate, nearest: np.ndarray) -> Estimate:
     """The theorem assumes that no augmented image belongs to two classes: how far is that from failing?"""
     shared, closer = int((nearest == 0).sum()), share_within(nearest, float(str(estimate.details["delta"])))
-    said = f"{closer:.0%} of the images have a view within delta of one of another class."
+    said = f"{percent(closer)} of the images have a view within delta of one of another class."
     shares = f"{shared:,} images share a view with another class, which the theorem excludes"
     return replace(
         estimate,

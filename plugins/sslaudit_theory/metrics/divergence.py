@@ -46,7 +46,7 @@ def compute(inputs: "MetricInputs") -> Estimate:
     lengths = None if lone else squared_lengths(features, labels, len(names))
     can_resample, rng = len(labels) > len(names), inputs.rng()
     return Estimate(
-        value=overlap[worst[0]],
+        value=min(1.0, float(overlap[worst[0]])),  # rounding alone goes beyond
         interval=overlap_interval(features, labels, rng, r=normed.r) if can_resample else None,
         no_interval="" if can_resample else "one image of each class only",
         bias="over",

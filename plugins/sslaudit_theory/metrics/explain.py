@@ -103,7 +103,7 @@ def _theorem(first: Details) -> Iterator[str]:
     if first.get("bound") is not None:
         yield f"  So the error is at most (1 - {_number(first['sigma'])}) + {_number(first['R'])}"
         yield f"     = {_number(first['bound'])}."
-    yield from _said("  Verdict: ", first["verdict"])
+    yield from _said("  Verdict: ", first["reason"] if _is_withdrawn(first) else first["verdict"])
 
 
 def _symbols(first: Details) -> Iterator[str]:
@@ -141,7 +141,7 @@ def _rung(name: str, label: str, details: Details) -> Iterator[str]:
     if details.get("bound") is not None:
         yield from _said("  error     ", f"at most {_number(details['bound'])}")
     yield from _said("  verdict   ", details.get("verdict") or "none")
-    if details.get("reason") and not isinstance(what, str):
+    if details.get("reason") and (_is_withdrawn(details) or not isinstance(what, str)):
         yield from _said("  because   ", details["reason"])
 
 
@@ -169,18 +169,25 @@ def _condition(what: str, details: Details) -> Iterator[str]:
     yield from _said(
         "  shares    ", f"{', '.join(shares)}; {what} must be below {_number(details['budget'])}"
     )
+    certified = (
+        f"; classes certified: {details['classes_certified']}, "
+        f"{_number(details['certified_mass'])} of all images"
+    )
     yield from _said(
-        "  pairs     ",
-        f"{details['pairs_met']} are met; classes certified: {details['classes_certified']}, "
-        f"{_number(details['certified_mass'])} of all images",
+        "  pairs     ", f"{details['pairs_met']} are met{'' if _is_withdrawn(details) else certified}"
     )
     if details.get("level") is not None:
         yield from _said("  limits    ", f"all on the safe side, at {_number(details['level'])} together")
 
 
+def _is_withdrawn(details: Details) -> bool:
+    """Whether the measured error refutes the numbers of a rung."""
+    return details.get("verdict") == "inconclusive"
+
+
 def _moments(details: Details) -> Iterator[str]:
     V, align, inner = (_number(details[key]) for key in ("V", "half_alignment", "concentration"))
-    yield from _said("  V         ", f"align / 2 + tr Cov = {align} + {inner} = {V}, mean over classes")
+    yield from _said("  V         ", f"align / 2 + tr Cov = {align} + {inner} = {V}, mean over images")
 
 
 def _said(start: str, text: Detail) -> list[str]:

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 _SECANTS = 384
 """Views at most whose pairs give the empirical L."""
 
-_VARYING = "norms vary (norm=as-is), and the printed condition needs one norm r"
+_VARYING = "norms may vary (norm=as-is), and the printed condition needs one norm r"
 _LONE = "a class has one training image, so Delta_mu has no unbiased estimate"
 _LARGEST = "r is the largest norm that was seen (norm=as-is), which is no limit"
 

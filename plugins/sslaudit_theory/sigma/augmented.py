@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from scipy.spatial.distance import cdist
 from torch import Tensor
 
@@ -46,12 +47,13 @@ class DistanceBlock:
     """(rows, columns, 2): the view of each side that is closest; None where it was not asked for."""
 
 
-def augmented_distance(first: np.ndarray, second: np.ndarray) -> float:
+def augmented_distance(first: ArrayLike, second: ArrayLike) -> float:
     """d_A of two images from their views (V, D) and (W, D), by direct difference in float64.
 
     Raises ``ValueError`` for other shapes and for values that are not finite.
     Source: Huang et al., ICLR 2023, d_A.
     """
+    first, second = np.asarray(first), np.asarray(second)
     if first.ndim != 2 or second.ndim != 2 or first.shape[1] != second.shape[1]:
         raise ValueError(f"views are (V, D) and (W, D), not {first.shape} and {second.shape}.")
     if not (first.size and second.size):
@@ -63,8 +65,8 @@ def augmented_distance(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def augmented_distances(
-    views: np.ndarray,
-    others: np.ndarray | None = None,
+    views: ArrayLike,
+    others: ArrayLike | None = None,
     *,
     scale: float = 1.0,
     block_bytes: int = BLOCK_BYTES,
@@ -83,6 +85,7 @@ def augmented_distances(
     Raises ``ValueError`` for other shapes, no images or views, and values that are not finite.
     Source: Huang et al., ICLR 2023, d_A.
     """
+    views, others = _arrays(views, others)
     found = np.empty((len(views), len(views if others is None else others)))
     for block in distance_blocks(views, others, scale=scale, block_bytes=block_bytes):
         found[block.rows, block.columns] = block.distances
@@ -92,8 +95,8 @@ def augmented_distances(
 
 
 def augmented_winners(
-    views: np.ndarray,
-    others: np.ndarray | None = None,
+    views: ArrayLike,
+    others: ArrayLike | None = None,
     *,
     scale: float = 1.0,
     block_bytes: int = BLOCK_BYTES,
@@ -103,6 +106,7 @@ def augmented_winners(
     The second holds a view of the row's image and one of the column's; ties go to the lowest indices.
     An image against itself wins with its views 0.
     """
+    views, others = _arrays(views, others)
     found = np.empty((len(views), len(views if others is None else others)))
     best = np.empty((*found.shape, 2), dtype=np.int64)
     for block in distance_blocks(views, others, scale=scale, block_bytes=block_bytes, winners=True):
@@ -116,7 +120,7 @@ def augmented_winners(
 
 
 def nearest_other_class(
-    views: np.ndarray, labels: np.ndarray, *, scale: float = 1.0, block_bytes: int = BLOCK_BYTES
+    views: ArrayLike, labels: ArrayLike, *, scale: float = 1.0, block_bytes: int = BLOCK_BYTES
 ) -> np.ndarray:
     """d_A of each image to the nearest image of another class: views (n, V, D), labels (n,) to (n,).
 
@@ -126,7 +130,7 @@ def nearest_other_class(
     Raises ``ValueError`` for a single class and what ``augmented_distances`` refuses.
     Source: Huang et al., ICLR 2023, the A(C_k) are disjoint.
     """
-    labels = np.asarray(labels)
+    views, labels = np.asarray(views), np.asarray(labels)
     if labels.shape != views.shape[:1]:
         raise ValueError(f"{len(views):,} images need as many labels, not {labels.shape}.")
     if len(np.unique(labels)) < 2:
@@ -140,14 +144,15 @@ def nearest_other_class(
     return nearest
 
 
-def share_within(distances: np.ndarray, delta: float) -> float:
+def share_within(distances: ArrayLike, delta: float) -> float:
     """Share of ``distances`` (n,) that are at most ``delta``; a tie counts, as in {d_A <= delta}.
 
-    Raises ``ValueError`` for no distances.
+    Raises ``ValueError`` for no distances, and for NaN.
     """
-    if not len(distances):
-        raise ValueError("a share needs distances.")
-    return float(np.mean(np.asarray(distances) <= delta))
+    distances = np.asarray(distances)
+    if not distances.size or np.isnan(distances).any() or np.isnan(delta):
+        raise ValueError("a share needs distances and a delta that are numbers.")
+    return float(np.mean(distances <= delta))
 
 
 def distance_blocks(
@@ -173,6 +178,10 @@ def distance_blocks(
             pair = _Pair(left, right, above, beside, panels, itself=others is None and start == top)
             squares, best = pair.nearest(winners, block_bytes)
             yield DistanceBlock(above, beside, np.sqrt(squares) * scale, best)
+
+
+def _arrays(views: ArrayLike, others: ArrayLike | None) -> tuple[np.ndarray, np.ndarray | None]:
+    return np.asarray(views), None if others is None else np.asarray(others)
 
 
 class _Operand:

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from sslaudit_theory.sigma.cliques import CliqueBounds, maximum_clique
 
@@ -38,7 +39,7 @@ class SigmaCurve:
     """Images; for the worst class the fewest of a class."""
 
 
-def sigma_of(distances: np.ndarray, delta: float, *, budget: int = CURVE_BUDGET) -> CliqueBounds:
+def sigma_of(distances: ArrayLike, delta: float, *, budget: int = CURVE_BUDGET) -> CliqueBounds:
     """Bounds of the largest number of images that are pairwise within delta; over n, of sigma.
 
     ``distances`` (n, n) are augmented distances; a distance counts as within delta up to
@@ -48,9 +49,7 @@ def sigma_of(distances: np.ndarray, delta: float, *, budget: int = CURVE_BUDGET)
     return maximum_clique(_within(_checked(distances), *ascending([delta])), budget=budget)
 
 
-def sigma_curve(
-    distances: np.ndarray, deltas: Sequence[float] | np.ndarray, *, budget: int = CURVE_BUDGET
-) -> SigmaCurve:
+def sigma_curve(distances: ArrayLike, deltas: ArrayLike, *, budget: int = CURVE_BUDGET) -> SigmaCurve:
     """Sample sigma at each of ``deltas`` (M,), ascending, of images with ``distances`` (n, n).
 
     A clique at one delta is one at every larger delta, so bounds carry over: deltas between two whose
@@ -91,7 +90,7 @@ def worst_class(curves: Sequence[SigmaCurve]) -> SigmaCurve:
     )
 
 
-def _checked(distances: np.ndarray) -> np.ndarray:
+def _checked(distances: ArrayLike) -> np.ndarray:
     matrix = np.asarray(distances, dtype=np.float64)
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or not (matrix >= 0).all():
         raise ValueError("distances between images are a square matrix of numbers at least 0.")
@@ -100,7 +99,7 @@ def _checked(distances: np.ndarray) -> np.ndarray:
     return np.maximum(matrix, matrix.T)
 
 
-def ascending(deltas: Sequence[float] | np.ndarray) -> np.ndarray:
+def ascending(deltas: ArrayLike) -> np.ndarray:
     levels = np.asarray(deltas, dtype=np.float64)
     if levels.ndim != 1 or not levels.size or not (levels >= 0).all() or (np.diff(levels) < 0).any():
         raise ValueError("deltas are numbers at least 0, ascending.")

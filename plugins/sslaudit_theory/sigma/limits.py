@@ -4,10 +4,10 @@ The clique number of a sample over its size errs upwards, on average, so it is n
 Source: own derivations, checked numerically; sigma(delta) is that of Huang et al., ICLR 2023.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from sslaudit.stats import clopper_pearson
 from sslaudit_theory.sigma.curve import TIE, ascending
@@ -29,7 +29,7 @@ class StarCurve:
     """(M,): the limits, each at the level by itself."""
 
 
-def star_masses(anchor_distances: np.ndarray, deltas: Sequence[float] | np.ndarray) -> np.ndarray:
+def star_masses(anchor_distances: ArrayLike, deltas: ArrayLike) -> np.ndarray:
     """How many of n images have a view within delta / 2 of each of m fixed points: (M, m).
 
     ``anchor_distances`` (n, m) are the least distances of the views of an image to a point. Two views
@@ -46,9 +46,9 @@ def star_masses(anchor_distances: np.ndarray, deltas: Sequence[float] | np.ndarr
 
 
 def star_sigma(
-    distances_a: np.ndarray,
-    distances_b: np.ndarray,
-    deltas: Sequence[float] | np.ndarray,
+    distances_a: ArrayLike,
+    distances_b: ArrayLike,
+    deltas: ArrayLike,
     level: float = 0.95,
 ) -> StarCurve:
     """Lower confidence limits of the population sigma of one class at each of ``deltas`` (M,).
@@ -61,8 +61,9 @@ def star_sigma(
     may be views of A, not of B. The least limit over classes is one for the worst class, at the same level.
     Raises ``ValueError`` like ``star_masses``, for different anchors, no anchor, or an empty split.
     """
-    on_a, on_b = star_masses(distances_a, deltas), star_masses(distances_b, deltas)
-    n_a, n_b = len(distances_a), len(distances_b)
+    a, b = np.asarray(distances_a), np.asarray(distances_b)
+    on_a, on_b = star_masses(a, deltas), star_masses(b, deltas)
+    n_a, n_b = len(a), len(b)
     if on_a.shape[1] != on_b.shape[1] or not on_a.shape[1] or not n_a or not n_b:
         raise ValueError("both splits need images, and distances to the same anchors.")
     anchor = on_a.argmax(axis=1)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from sslaudit_theory.sigma.augmented import augmented_distances
 from sslaudit_theory.sigma.curve import CURVE_BUDGET, SigmaCurve, ascending, sigma_curve
@@ -97,13 +98,16 @@ class ClassDistances:
 
 
 def class_distances(
-    train: np.ndarray, test: np.ndarray, distances: Distances = augmented_distances
+    train: ArrayLike, test: ArrayLike, distances: Distances = augmented_distances
 ) -> ClassDistances:
     """Distances of a class with views (n, V, D) in the training and (m, V, D) in the test split.
 
     Anchors of its stars are the views of the training images. ``distances`` are those of the space:
-    called with one set of views and None, or with two.
+    called with one set of views and None, or with two. Raises ``ValueError`` for other shapes.
     """
+    train, test = np.asarray(train), np.asarray(test)
+    if train.ndim != 3 or test.ndim != 3:
+        raise ValueError(f"views are (n, V, D) in both splits, not {train.shape} and {test.shape}.")
     anchors = train.reshape(-1, 1, train.shape[2])
     some = min(len(train), len(test)) > 0
     return ClassDistances(

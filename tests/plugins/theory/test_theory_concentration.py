@@ -176,3 +176,21 @@ def test_many_images_are_cut_to_what_is_affordable(measure_term: Measure) -> Non
     assert "On 20 images of each class and split" in few.note
     again = measure_term("feature-concentration(images=20)", views[:400], labels, half[:200], half[200:])
     assert again == few
+
+
+def test_a_small_share_of_overlap_is_not_said_to_be_none(measure_term: Measure) -> None:
+    labels = np.arange(400) % 2
+    pixels = np.random.default_rng(0).integers(0, 100, (400, 1, 3, 2, 2)).astype(np.uint8)
+    pixels[labels == 1] += 150
+    pixels[0] = pixels[1]
+    train = np.flatnonzero(np.arange(400) % 4 < 2)
+    found = measure_term(
+        "concentration(quantile=0)",
+        np.zeros((400, 1, 2)),
+        labels,
+        train,
+        np.setdiff1d(np.arange(400), train),
+        pixels=pixels,
+    )
+    assert found.details["share_nearer_to_another_class"] == 2 / 400
+    assert found.note.endswith("0.5 % of the images have a view within delta of one of another class.")

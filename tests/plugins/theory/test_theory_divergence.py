@@ -360,3 +360,10 @@ def test_many_classes_show_those_that_overlap(measure_term: Measure) -> None:
     assert len(figure.rows) == 40
     assert {"c0", "c1", "c48", "c49"} <= set(figure.rows)
     assert figure.title.endswith("the 40 classes of 50 that overlap most")
+
+
+@pytest.mark.parametrize("D", range(2, 12))
+def test_equal_features_overlap_by_one_at_most(measure_term: Measure, D: int) -> None:
+    found = measure_term("divergence", np.ones((40, 2, D)), np.arange(40) % 2)
+    assert found.value == pytest.approx(1, abs=1e-12)
+    assert found.interval.low <= found.value <= found.interval.high <= 1

@@ -69,6 +69,18 @@ def test_a_rung_that_is_not_computable_says_why(ladder: Any) -> None:
     assert max(map(len, text.splitlines())) <= 80
 
 
+def test_a_withdrawn_bound_certifies_no_images(ladder: Any) -> None:
+    details = rungs(ladder, collapsed=True)
+    said = "withdrawn: its bound 0 is below the measured error, at least .266"
+    for name in ("", "sharp"):
+        details[name] |= {"verdict": "inconclusive", "reason": said, "bound": None}
+    text = " ".join(explain(details).split())
+    assert f"Verdict: {said}" in text
+    assert text.count(f"verdict inconclusive because {said}") == 2
+    assert text.count("6 of 6 are met verdict") == 2
+    assert "6 of 6 are met; classes certified: 3 of 3" in text  # the others
+
+
 def test_long_class_names_are_wrapped(ladder: Any) -> None:
     details = rungs(ladder, collapsed=False)
     details["sharp"]["worst_pair"] = "a very long name of a class-another very long name of a class indeed"

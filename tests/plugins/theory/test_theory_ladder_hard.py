@@ -65,9 +65,10 @@ def test_features_without_a_direction_are_refused(ladder: Any, bad: float) -> No
         ladder(views, labels, test, pixels, results={})
 
 
-def test_constant_features_have_centres_too_close(ladder: Any) -> None:
-    views, labels, test, pixels = world(np.arange(40) % 4)
-    found = ladder(np.full_like(views, 0.37), labels, test, pixels)
+@pytest.mark.parametrize(("D", "value"), [(4, 0.37), (5, 1.0), (11, 0.1)])
+def test_constant_features_have_centres_too_close(ladder: Any, D: int, value: float) -> None:
+    views, labels, test, pixels = world(np.arange(40) % 4, D=D)  # 1 / sqrt(D) rounds up, down, or not
+    found = ladder(np.full_like(views, value), labels, test, pixels)
     readable(found)
     for name in RUNGS:
         assert found[name].verdict == "fails", name

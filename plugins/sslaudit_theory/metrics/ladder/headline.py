@@ -7,6 +7,7 @@ import numpy as np
 from sslaudit.results import Detail, Estimate
 from sslaudit_theory.classes.spread import held_back_by
 from sslaudit_theory.metrics.ladder.inputs import Measured
+from sslaudit_theory.metrics.ladder.limits import LEVEL
 from sslaudit_theory.metrics.ladder.rungs import Rung
 from sslaudit_theory.metrics.ladder.words import LABELS, against_budget, number, percent
 
@@ -25,7 +26,7 @@ def held_back(world: Measured) -> str:
     others = ", ".join(f"{name} {percent(s)}" for name, s in found.shares.items() if name != found.factor)
     return (
         f"by {found.factor}: {_FACTORS[found.factor]} ({percent(found.shares[found.factor])} of the loss; "
-        f"{others}). Closest classes: {_closest(world)}."
+        f"{others}). Closest classes: {_closest(world)}.{_left_out(world)}"
     )
 
 
@@ -44,8 +45,11 @@ def guarantee(estimates: Mapping[str, Estimate], rungs: Mapping[str, Rung | str]
     certificates = [e for e in estimates.values() if e.verdict == "holds" and e.value is not None]
     if certificates:
         best = min(certificates, key=lambda e: e.value or 0.0)
-        where = "pixels, certified" if best.label == LABELS["certified-L"] else "feature space, certified"
-        return f"Theorem 1 ({where}): error at most {percent(best.value or 0.0)}"
+        where = "pixels, certified L" if best.label == LABELS["certified-L"] else "in feature space"
+        return (
+            f"error at most {percent(best.value or 0.0)} at {LEVEL:.0%}, for images the encoder has not seen "
+            f"(a sharper condition than Theorem 1, {where})"
+        )
     held = [
         (e.value, e.label)
         for name, e in estimates.items()
@@ -53,7 +57,9 @@ def guarantee(estimates: Mapping[str, Estimate], rungs: Mapping[str, Rung | str]
     ]
     if held:
         bound, label = min(held)
-        return f"none certified; as an estimate the error is at most {percent(bound)} ({label})"
+        return (
+            f"none certified; the most optimistic estimate is an error of at most {percent(bound)} ({label})"
+        )
     vacuous = [e.label for name, e in estimates.items() if name in rungs and e.verdict == "vacuous"]
     if vacuous:
         return (
@@ -73,11 +79,18 @@ def sentence(first: Estimate, world: Measured) -> str:
         if first.verdict == "vacuous":
             return f"Theorem 1 says nothing new: {said}, and naming one class is as good."
         return f"Theorem 1 as an estimate: {said}; L is the steepest slope seen, so this is optimistic."
+    if first.verdict == "inconclusive":
+        return first.reason
     if first.verdict != "fails":
         return f"not computable: {first.reason}"
     factor = held_back_by(world.parts).factor
     back = f"; what holds the classes back most is {factor}" if factor else ""
     return f"{first.reason}{back}"
+
+
+def _left_out(world: Measured) -> str:
+    left_out = world.chosen.left_out
+    return f" Classes without images in both splits, left out: {left_out:,}." if left_out else ""
 
 
 def _closest(world: Measured) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 from sslaudit.stats import clopper_pearson
 from sslaudit_theory.certificates.conditions import beta_shares, certified_mass
 from sslaudit_theory.certificates.lipschitz import certified_lipschitz
-from sslaudit_theory.certificates.verdicts import Shares, certificate, rows_met
+from sslaudit_theory.certificates.verdicts import ROUNDING, Shares, certificate, rows_met
 from sslaudit_theory.classes.centres import centre_radius
 from sslaudit_theory.metrics.ladder.inputs import Measured
 from sslaudit_theory.metrics.ladder.rungs import SHARP, Rung
@@ -56,7 +56,7 @@ def certified(measured: Measured, sets: GoodSets) -> Rung:
     return Rung(
         certificate=certificate(
             margins,
-            measured.distances <= 0,
+            measured.distances <= ROUNDING * measured.r,
             shares,
             mass=together if rows.all() else min(together, float(of_all[rows].sum())),
             bound=1 - together,
@@ -106,7 +106,7 @@ def certified_l(measured: Measured, found: Concentration, L: float, r: float) ->
     return Rung(
         certificate=certificate(
             margins,
-            measured.distances <= 0,
+            measured.distances <= ROUNDING * r,
             all_shares,
             # The limits of the probabilities may not add up to 1; what they lack is not certified.
             mass=certified_mass(p, np.minimum(1.0, q * least / p), rows_met(margins)),

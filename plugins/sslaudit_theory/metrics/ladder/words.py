@@ -123,7 +123,7 @@ def withdrawn(estimate: Estimate, least: float) -> Estimate:
         f"withdrawn: its bound {number(estimate.value)} is below the measured error, "
         f"at least {number(least)}: sigma, R_eps or L is too optimistic"
     )
-    said = {"verdict": "inconclusive", "reason": reason, "bound": None}
+    gone = dict.fromkeys(("bound", "margin", "pairs_met", "classes_certified", "certified_mass"))
     return replace(
         estimate,
         value=None,
@@ -131,7 +131,7 @@ def withdrawn(estimate: Estimate, least: float) -> Estimate:
         no_interval="",
         verdict="inconclusive",
         note="",
-        details={**estimate.details, **said},
+        details={**estimate.details, **gone, "verdict": "inconclusive", "reason": reason},
     )
 
 

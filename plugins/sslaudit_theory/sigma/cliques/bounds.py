@@ -6,6 +6,7 @@ cover within a factor of two; subtracted from n this is a weak lower bound, so n
 """
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_bipartite_matching
 
@@ -13,11 +14,11 @@ from sslaudit_theory.sigma.cliques.colouring import first_fit
 from sslaudit_theory.sigma.cliques.graphs import checked, complement, degeneracy_order
 
 
-def greedy_clique(adjacency: np.ndarray) -> tuple[int, ...]:
+def greedy_clique(adjacency: ArrayLike) -> tuple[int, ...]:
     """Members of a clique of (n, n): vertices by falling degree join while they can. A lower bound.
 
     Degrees are those of the whole graph, ties go by index. Raises ``ValueError`` if the matrix is not
-    boolean, square and symmetric; its diagonal is ignored, here as everywhere.
+    boolean or of 0 and 1, square and symmetric; its diagonal is ignored, here as everywhere.
     """
     graph = checked(adjacency)
     members: list[int] = []
@@ -29,7 +30,7 @@ def greedy_clique(adjacency: np.ndarray) -> tuple[int, ...]:
     return tuple(sorted(members))
 
 
-def colouring_bound(adjacency: np.ndarray) -> int:
+def colouring_bound(adjacency: ArrayLike) -> int:
     """Colours of a greedy colouring of (n, n) in the order of degeneracy: at least the clique number.
 
     Loose already on the cycle of five, where it is 3. Raises ``ValueError`` like ``greedy_clique``.
@@ -40,7 +41,7 @@ def colouring_bound(adjacency: np.ndarray) -> int:
     return int(first_fit(graph, degeneracy_order(graph)[0]).max()) + 1
 
 
-def matching_bound(adjacency: np.ndarray) -> int:
+def matching_bound(adjacency: ArrayLike) -> int:
     """n less a maximal matching of the complement of (n, n): at least the clique number.
 
     Of the two ends of a missing edge a clique holds one at most. The matching is greedy, vertices with
@@ -59,7 +60,7 @@ def matching_bound(adjacency: np.ndarray) -> int:
     return len(missing) - pairs
 
 
-def lp_bound(adjacency: np.ndarray) -> float:
+def lp_bound(adjacency: ArrayLike) -> float:
     """n less the fractional vertex cover of the complement of (n, n): at least the clique number.
 
     A multiple of one half, never below n / 2: the cover is half of a maximum matching between two copies

@@ -1,17 +1,21 @@
 """Graphs as boolean matrices, and as Python integers with one bit a vertex."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 _TAKEN = 2**40
 """Above any degree."""
 
 
-def checked(adjacency: np.ndarray) -> np.ndarray:
-    """A copy of the adjacency matrix (n, n) without loops.
+def checked(adjacency: ArrayLike) -> np.ndarray:
+    """A boolean copy of the adjacency matrix (n, n), without loops.
 
-    Raises ``ValueError`` if it is not boolean, square and symmetric.
+    Raises ``ValueError`` if it is not boolean, or integers 0 and 1, and square and symmetric. Floats are
+    refused: they may be distances.
     """
     graph = np.array(adjacency)
+    if graph.dtype.kind in "iu" and ((graph == 0) | (graph == 1)).all():
+        graph = graph.astype(bool)
     if graph.dtype != bool:
         raise ValueError(f"an adjacency matrix is boolean, not {graph.dtype}.")
     if graph.ndim != 2 or graph.shape[0] != graph.shape[1]:

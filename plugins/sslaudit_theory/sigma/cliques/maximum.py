@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from sslaudit_theory.sigma.cliques.bounds import greedy_clique, lp_bound, matching_bound
 from sslaudit_theory.sigma.cliques.branching import RootBranching
@@ -43,7 +44,7 @@ class CliqueBounds:
 
 
 def maximum_clique(
-    adjacency: np.ndarray,
+    adjacency: ArrayLike,
     *,
     budget: int = BUDGET,
     start: Sequence[int] = (),
@@ -55,8 +56,8 @@ def maximum_clique(
     budget, local search looks for a larger clique and recolouring for a smaller bound, and branch and
     bound goes on. ``budget`` is in steps, not in seconds, so equal graphs give equal answers.
     ``start`` is a clique and ``at_most`` a bound known beforehand. The diagonal is ignored.
-    Raises ``ValueError`` for a matrix that is not boolean, square and symmetric, a ``start`` that is no
-    clique, or an ``at_most`` that a clique refutes.
+    Raises ``ValueError`` for a matrix that is not boolean or of 0 and 1, square and symmetric, a
+    ``start`` that is no clique, or an ``at_most`` that a clique refutes.
     """
     graph = checked(adjacency)
     members = _checked_clique(graph, start)
