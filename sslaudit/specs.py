@@ -7,7 +7,8 @@ imports torch inside its callables.
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Literal
 
 from sslaudit.errors import UsageError
 from sslaudit.refs import DataRef, EncoderRef, Term
@@ -58,6 +59,16 @@ class Option:
         if self.choices and value not in self.choices:
             raise UsageError(f"{owner}: option {self.name}={text} is none of {', '.join(self.choices)}.")
         return value
+
+
+def deferred(path: str) -> Callable[..., Any]:
+    """The function at ``package.module:name``, imported when it is first called."""
+    module, _, name = path.partition(":")
+
+    def call(*args: Any, **options: Any) -> Any:
+        return getattr(import_module(module), name)(*args, **options)
+
+    return call
 
 
 def read_options(

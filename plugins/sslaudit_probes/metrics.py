@@ -1,25 +1,6 @@
 """What this plugin measures: descriptions only, so that listing them imports no array library."""
 
-from collections.abc import Callable, Mapping
-from importlib import import_module
-from typing import TYPE_CHECKING
-
-from sslaudit.results import Estimate
-from sslaudit.specs import MetricSpec, Needs, Option
-
-if TYPE_CHECKING:
-    from sslaudit.inputs import MetricInputs
-
-
-def _compute_of(module: str) -> Callable[["MetricInputs"], Estimate | Mapping[str, Estimate]]:
-    """``compute`` of a module of this package, imported when it is first called."""
-
-    def compute(inputs: "MetricInputs") -> Estimate | Mapping[str, Estimate]:
-        answer: Estimate | Mapping[str, Estimate] = import_module(f"sslaudit_probes.{module}").compute(inputs)
-        return answer
-
-    return compute
-
+from sslaudit.specs import MetricSpec, Needs, Option, deferred
 
 METRICS = (
     MetricSpec(
@@ -28,7 +9,7 @@ METRICS = (
         summary="nearest class centre",
         source="Huang et al., ICLR 2023, G_f",
         needs=Needs(embeddings=True, views=1, labels=True),
-        compute=_compute_of("nearest_centre"),
+        compute=deferred("sslaudit_probes.nearest_centre:compute"),
         options=(
             Option(
                 name="norm",
@@ -49,7 +30,7 @@ METRICS = (
         summary="kNN",
         source="Caron et al., ICCV 2021, k-NN protocol; Wu et al., CVPR 2018, Sec. 3.4",
         needs=Needs(embeddings=True, labels=True),
-        compute=_compute_of("knn"),
+        compute=deferred("sslaudit_probes.knn:compute"),
         options=(
             Option(name="k", type=int, default=20, minimum=1, help="neighbours that vote"),
             Option(
@@ -71,7 +52,7 @@ METRICS = (
         summary="1-NN, {k} labels a class",
         source="1-NN of Cover and Hart, IEEE Trans. Inf. Theory 1967, on k random labels a class",
         needs=Needs(embeddings=True, labels=True),
-        compute=_compute_of("few_shot"),
+        compute=deferred("sslaudit_probes.few_shot:compute"),
         options=(
             Option(name="k", type=int, default=3, minimum=1, help="labelled images of each class"),
             Option(name="draws", type=int, default=20, minimum=1, help="random draws of the labelled images"),

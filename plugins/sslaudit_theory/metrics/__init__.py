@@ -1,31 +1,6 @@
 """What this plugin measures: descriptions only, so that listing them imports no array library."""
 
-from collections.abc import Callable, Mapping
-from importlib import import_module
-from typing import TYPE_CHECKING
-
-from sslaudit.results import Detail, Estimate
-from sslaudit.specs import MetricSpec, Needs, Option
-
-if TYPE_CHECKING:
-    from sslaudit.inputs import MetricInputs
-
-
-def _compute_of(module: str) -> Callable[["MetricInputs"], Estimate | Mapping[str, Estimate]]:
-    """``compute`` of a module of this package, imported when it is first called."""
-
-    def compute(inputs: "MetricInputs") -> Estimate | Mapping[str, Estimate]:
-        home = import_module(f"sslaudit_theory.metrics.{module}")
-        answer: Estimate | Mapping[str, Estimate] = home.compute(inputs)
-        return answer
-
-    return compute
-
-
-def _explain_theorem1(estimates: Mapping[str, Mapping[str, Detail]]) -> str:
-    text: str = import_module("sslaudit_theory.metrics.explain").explain(estimates)
-    return text
-
+from sslaudit.specs import MetricSpec, Needs, Option, deferred
 
 _NORM = Option(
     name="norm",
@@ -54,7 +29,7 @@ METRICS = (
         summary="view spread",
         source=f"{_PAPER}, L_align and R_eps",
         needs=Needs(views=2, space="both"),
-        compute=_compute_of("alignment"),
+        compute=deferred("sslaudit_theory.metrics.alignment:compute"),
         options=(_NORM,),
         direction="lower",
         unit="squared distance",
@@ -67,7 +42,7 @@ METRICS = (
         summary="centre overlap, worst pair",
         source=f"{_PAPER}, Theorem 1",
         needs=Needs(views=1, labels=True, space="both"),
-        compute=_compute_of("divergence"),
+        compute=deferred("sslaudit_theory.metrics.divergence:compute"),
         options=(_NORM,),
         direction="lower",
         unit="r^2",
@@ -80,7 +55,7 @@ METRICS = (
         summary="1 - sigma, pixels",
         source=f"{_PAPER}, Definition 1",
         needs=Needs(pixel_views=1, labels=True),
-        compute=_compute_of("concentration"),
+        compute=deferred("sslaudit_theory.metrics.concentration:compute"),
         options=(_IMAGES, _QUANTILE),
         direction="lower",
         unit="fraction",
@@ -93,7 +68,7 @@ METRICS = (
         summary="1 - sigma, features",
         source=f"{_PAPER}, Definition 1, with distances of features",
         needs=Needs(views=1, labels=True, space="both"),
-        compute=_compute_of("feature_concentration"),
+        compute=deferred("sslaudit_theory.metrics.feature_concentration:compute"),
         options=(_NORM, _IMAGES, _QUANTILE),
         direction="lower",
         unit="fraction",
@@ -113,13 +88,13 @@ METRICS = (
             results=("concentration", "feature-concentration"),
             space="both",
         ),
-        compute=_compute_of("theorem1"),
+        compute=deferred("sslaudit_theory.metrics.theorem1:compute"),
         options=(_NORM, _IMAGES),
         direction="lower",
         unit="error",
         range=(0.0, 1.0),
         group="guarantee",
-        explain=_explain_theorem1,
+        explain=deferred("sslaudit_theory.metrics.explain:explain"),
     ),
     MetricSpec(
         name="infonce-split",
@@ -127,7 +102,7 @@ METRICS = (
         summary="InfoNCE",
         source=f"{_PAPER}, Section 4.1 and Theorem 3",
         needs=Needs(views=2, labels="optional", space="trained"),
-        compute=_compute_of("infonce_split"),
+        compute=deferred("sslaudit_theory.metrics.infonce_split:compute"),
         options=(
             _NORM,
             Option(
@@ -155,7 +130,7 @@ METRICS = (
         summary="cross-correlation",
         source=f"{_PAPER}, Section 4.2 and Theorem 4",
         needs=Needs(views=2, labels="optional", space="trained"),
-        compute=_compute_of("cross_correlation_split"),
+        compute=deferred("sslaudit_theory.metrics.cross_correlation_split:compute"),
         options=(
             _NORM,
             Option(

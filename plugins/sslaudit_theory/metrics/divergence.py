@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.spatial.distance import pdist, squareform
 
-from sslaudit.results import Detail, Estimate, Matrix
+from sslaudit.results import Detail, Estimate
 from sslaudit_theory.classes.centres import (
     centre_overlap,
     class_centres,
@@ -15,6 +15,7 @@ from sslaudit_theory.classes.centres import (
     squared_lengths,
     worst_pairs,
 )
+from sslaudit_theory.metrics.heat_map import heat_map
 from sslaudit_theory.norms import normed_views
 
 if TYPE_CHECKING:
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 
 PAIRS = 5
 """The worst pairs that are listed by name."""
-CLASSES_SHOWN = 40
-"""A larger heat map is cut to the classes with the largest overlaps."""
 
 
 def compute(inputs: "MetricInputs") -> Estimate:
@@ -41,6 +40,7 @@ def compute(inputs: "MetricInputs") -> Estimate:
     centres = class_centres(features, labels, len(names))
     overlap = centre_overlap(centres, normed.r)
     distances = squareform(pdist(centres)) / normed.r
+    largest = np.where(np.eye(len(names), dtype=bool), -np.inf, overlap).max(axis=1)
     worst = worst_pairs(overlap, PAIRS)
     lone = int(np.bincount(labels).min()) < 2
     lengths = None if lone else squared_lengths(features, labels, len(names))
@@ -66,8 +66,8 @@ def compute(inputs: "MetricInputs") -> Estimate:
             **_distances(distances, names),
         },
         figures=(
-            _heat_map("products of class centres", overlap, overlap, names, "mu_k . mu_l / r^2"),
-            _heat_map("distances of class centres", distances, overlap, names, "||mu_k - mu_l|| / r"),
+            heat_map("products of class centres", overlap, largest, names, "mu_k . mu_l / r^2"),
+            heat_map("distances of class centres", distances, largest, names, "||mu_k - mu_l|| / r"),
         ),
     )
 
@@ -97,21 +97,3 @@ def _note(norm: str, lengths: np.ndarray | None, names: list[str], classes: tupl
         listed = ", ".join(missing[:PAIRS]) + (", ..." if len(missing) > PAIRS else "")
         note += f" Left out, for want of images: {listed} ({len(missing):,} of {len(classes):,})."
     return note
-
-
-def _heat_map(
-    what: str, values: np.ndarray, overlap: np.ndarray, names: list[str], value_label: str
-) -> Matrix:
-    shown = np.arange(len(names))
-    if len(names) > CLASSES_SHOWN:
-        largest = np.where(np.eye(len(names), dtype=bool), -np.inf, overlap).max(axis=1)
-        shown = np.sort(np.argsort(-largest, kind="stable")[:CLASSES_SHOWN])
-        what += f", the {CLASSES_SHOWN} classes of {len(names):,} that overlap most"
-    chosen = [names[k] for k in shown]
-    return Matrix(
-        title=what,
-        rows=chosen,
-        columns=chosen,
-        values=values[np.ix_(shown, shown)].tolist(),
-        value_label=value_label,
-    )

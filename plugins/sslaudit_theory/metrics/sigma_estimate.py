@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from sslaudit.results import Bars, Curve, Estimate, Figure, Interval, Series
+from sslaudit_theory.metrics.heat_map import CLASSES_SHOWN
 from sslaudit_theory.metrics.sampling import Sampled
 from sslaudit_theory.sigma.curve import sigma_of
 from sslaudit_theory.sigma.limits import sigma_upper_limit
@@ -15,8 +16,6 @@ DELTAS = 32
 """Deltas of a curve, at quantiles of the augmented distances within classes."""
 HALVES = 40
 """Random halves of the training images, the same for all recipes and encoders, for paired comparisons."""
-CLASSES_SHOWN = 40
-"""More classes are cut to the least concentrated ones."""
 
 
 def sigma_estimate(

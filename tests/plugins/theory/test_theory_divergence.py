@@ -359,7 +359,7 @@ def test_many_classes_show_those_that_overlap(measure_term: Measure) -> None:
     assert figure.rows == apart.rows
     assert len(figure.rows) == 40
     assert {"c0", "c1", "c48", "c49"} <= set(figure.rows)
-    assert figure.title.endswith("the 40 classes of 50 that overlap most")
+    assert figure.title.endswith("the 40 worst classes of 50")
 
 
 @pytest.mark.parametrize("D", range(2, 12))

@@ -3,11 +3,9 @@
 import numpy as np
 
 from sslaudit.results import Bars, Figure, Matrix
+from sslaudit_theory.metrics.heat_map import CLASSES_SHOWN, heat_map
 from sslaudit_theory.metrics.ladder.inputs import Measured
 from sslaudit_theory.metrics.ladder.rungs import Rung
-
-CLASSES_SHOWN = 40
-"""A larger figure is cut to the worst classes."""
 
 _SAID = {
     "concentration": "2 (1 - sigma)",
@@ -21,8 +19,12 @@ def margins(rung: Rung, measured: Measured) -> Matrix:
     """By how much each ordered pair of classes meets the condition."""
     values = rung.certificate.margins
     apart = np.where(np.eye(len(values), dtype=bool), np.inf, values)
-    return _matrix(
-        "margin of the condition, row class towards column class", values, -apart.min(axis=1), measured
+    return heat_map(
+        "margin of the condition, row class towards column class",
+        values,
+        -apart.min(axis=1),
+        measured.chosen.names,
+        "margin",
     )
 
 
@@ -41,7 +43,13 @@ def waterfall(rung: Rung) -> Bars:
 
 def confusions(pairs: np.ndarray, measured: Measured) -> Matrix:
     """Cantelli bounds (K, K) that a view of the row class is nearer to the column class."""
-    return _matrix("bound of the share that is nearer to another class", pairs, pairs.max(axis=1), measured)
+    return heat_map(
+        "bound of the share that is nearer to another class",
+        pairs,
+        pairs.max(axis=1),
+        measured.chosen.names,
+        "bound",
+    )
 
 
 def moments(measured: Measured) -> Bars:
@@ -62,19 +70,3 @@ def moments(measured: Measured) -> Bars:
 def figures(rung: Rung, measured: Measured) -> tuple[Figure, ...]:
     """Those of one condition."""
     return margins(rung, measured), waterfall(rung)
-
-
-def _matrix(title: str, values: np.ndarray, badness: np.ndarray, measured: Measured) -> Matrix:
-    names = measured.chosen.names
-    shown = np.arange(len(names))
-    if len(names) > CLASSES_SHOWN:
-        shown = np.sort(np.argsort(-badness, kind="stable")[:CLASSES_SHOWN])
-        title += f", the {CLASSES_SHOWN} worst classes of {len(names):,}"
-    chosen = [names[k] for k in shown]
-    return Matrix(
-        title=title,
-        rows=chosen,
-        columns=chosen,
-        values=values[np.ix_(shown, shown)].tolist(),
-        value_label=title.partition(",")[0],
-    )
