@@ -73,7 +73,10 @@ def test_every_rung_holds_where_each_class_is_one_image(ladder: Any) -> None:
     assert certified.details["level"] == 0.95
     assert found["measured"].value == 0.0
     assert found["cdnv"].value == found["cantelli"].value == 0.0
-    assert found[""].headline["GUARANTEE"] == ("Theorem 1 (feature space, certified): error at most 0.8 %")
+    assert found[""].headline["GUARANTEE"] == (
+        "error at most 0.8 % at level 95 %, for images the encoder has not seen "
+        "(a sharper condition than Theorem 1, in feature space)"
+    )
     assert found[""].headline["HELD BACK"].startswith("nothing")
 
 
@@ -247,7 +250,7 @@ def test_a_certified_constant_certifies_where_norms_are_as_they_are(ladder: Any)
     alpha = 0.05 / (2 * (1 + 6 + 2))  # one delta, six values of eps, a centre and a probability
     q = lower(200, 200, alpha) - upper(0, 1000, alpha)
     assert certified.value == pytest.approx(1 - q, rel=1e-6)
-    assert found[""].headline["GUARANTEE"].startswith("Theorem 1 (pixels, certified): error at most 3.5 %")
+    assert found[""].headline["GUARANTEE"].startswith("error at most 3.5 % at level 95 %")
     for name in ("", "per-class"):
         assert found[name].verdict == "not-applicable"
         assert "norms may vary" in found[name].reason
