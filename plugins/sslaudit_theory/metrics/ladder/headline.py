@@ -47,8 +47,8 @@ def guarantee(estimates: Mapping[str, Estimate], rungs: Mapping[str, Rung | str]
         best = min(certificates, key=lambda e: e.value or 0.0)
         where = "pixels, certified L" if best.label == LABELS["certified-L"] else "in feature space"
         return (
-            f"error at most {percent(best.value or 0.0)} at level {percent(LEVEL)}, for images the encoder has not seen "
-            f"(a sharper condition than Theorem 1, {where})"
+            f"error at most {percent(best.value or 0.0)} at level {percent(LEVEL)}, for images the encoder "
+            f"has not seen (a sharper condition than Theorem 1, {where})"
         )
     held = [
         (e.value, e.label)
