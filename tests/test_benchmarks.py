@@ -41,6 +41,11 @@ def test_a_part_fills_its_rows(plan: Plan, measure: Callable[[Plan], Iterator[En
     assert len(list(render(entries))) == len(entries) + 1
 
 
+def test_what_auto_takes_is_said(plan: Plan) -> None:
+    said = ours.automatic_precision(plan.networks[0](), plan.album)
+    assert said.startswith("--precision auto takes ")
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a device")
 def test_without_a_device_a_line_says_so(plan: Plan) -> None:
     assert list(cuda.measure(plan)) == ["CUDA: no device here, not measured"]

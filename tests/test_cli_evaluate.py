@@ -59,7 +59,9 @@ def test_the_card_says_what_it_must_and_validates(
 
 def test_twice_is_byte_equal_and_reads_the_cache(run: Run, photos: Path, model: Path, tmp_path: Path) -> None:
     def once() -> tuple[dict[str, object], str]:
-        done = evaluate(run, "file,size=32:model.pt", "--data", "photos", *SMALL)
+        done = evaluate(
+            run, "file,size=32:model.pt", "--data", "photos", *SMALL, "--metrics", "knn,alignment"
+        )
         assert done.returncode == 0, done.stderr
         card = json.loads((tmp_path / "reports" / "file-size-32-model.pt" / "card.json").read_text())
         del card["provenance"]
@@ -245,6 +247,8 @@ def test_json_on_stdout_is_strict(run: Run, photos: Path, model: Path) -> None:
         "--format",
         "json",
         *SMALL,
+        "--metrics",
+        "knn,theorem1",
     )
     done = evaluate(run, *args)
     assert done.returncode == 0, done.stderr
