@@ -81,6 +81,12 @@ class MetricInputs:
         return self._have(self._pixels, self.spec.needs.pixel_views > 0, "pixel_views")
 
     @property
+    def transforms(self) -> dict[str, np.ndarray]:
+        """By name of a transform of the recipe, its strength in each view: (N, V) in [0, 1]."""
+        drawn = self.spec.needs.views > 0 or self.spec.needs.pixel_views > 0
+        return self._have(self._pixels, drawn, "views").transforms()
+
+    @property
     def labels(self) -> np.ndarray:
         """(N,) int64, an index into ``classes``."""
         return self._label_set().values

@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     from sslaudit_theory.losses.theorem4 import whitening_limits as whitening_limits
     from sslaudit_theory.losses.theorem4 import within_class_scatter as within_class_scatter
     from sslaudit_theory.norms import normalised as normalised
+    from sslaudit_theory.positives.drivers import drivers as drivers
     from sslaudit_theory.positives.pairs import alignment as alignment
     from sslaudit_theory.positives.pairs import alignment_by_views as alignment_by_views
     from sslaudit_theory.positives.pairs import alignment_per_sample as alignment_per_sample
@@ -150,6 +151,7 @@ _HOMES = {
     "losses.infonce": ("infonce_interval", "infonce_split", "nt_xent", "positive_products"),
     "certificates.lipschitz": ("certified_lipschitz", "empirical_lipschitz", "jacobian_norm"),
     "norms": ("normalised",),
+    "positives.drivers": ("drivers",),
     "positives.pairs": (
         "alignment",
         "alignment_by_views",

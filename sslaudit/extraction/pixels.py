@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -11,10 +12,14 @@ from sslaudit.data import Dataset
 from sslaudit.encoder import Preprocess
 from sslaudit.errors import DataError
 from sslaudit.extraction.how import Extraction
+from sslaudit.strengths import strengths
 from sslaudit.views import draw, make_views
 
 # Views made at once: on a CPU what the encoder takes next should still be in the cache.
 _CPU_BYTES, _GPU_BYTES = 16 * 2**20, 64 * 2**20
+
+_DRAWN = 4096
+"""Images whose draws are held at once."""
 
 DECODED_BYTES = 32 * 2**20
 """Decoded pixels that wait at once to become views, and about as many again that are read ahead."""
@@ -55,12 +60,27 @@ class PixelViews:
                 "Features so far are kept; bring the image back, or run again without it."
             ) from error
 
+    def transforms(self) -> dict[str, np.ndarray]:
+        """How strongly each transform acts on each view, by its name: (N, V) in [0, 1].
+
+        Transforms that act on no view at all are left out.
+        """
+        blocks = [
+            strengths(self.how.recipe, self._uniforms(range(start, stop)), self.preprocess.size)
+            for start, stop in pairwise([*range(0, len(self.data), _DRAWN), len(self.data)])
+        ]
+        found = {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
+        return {name: strength for name, strength in found.items() if strength.any()}
+
+    def _uniforms(self, block: Sequence[int]) -> np.ndarray:
+        digests = [self.data.digests[i] for i in block]
+        return draw(self.how.seed, digests, self.how.views, mode=self.how.views_mode)
+
     def views(self, block: Sequence[int], images: Sequence[np.ndarray]) -> Tensor:
         """The views (n, V, 3, H, W) of the decoded images of ``block``, on the device."""
-        uniforms = draw(
-            self.how.seed, [self.data.digests[i] for i in block], self.how.views, mode=self.how.views_mode
+        return make_views(
+            images, self._uniforms(block), self.how.recipe, self.preprocess, device=self.how.device
         )
-        return make_views(images, uniforms, self.how.recipe, self.preprocess, device=self.how.device)
 
     def made(
         self, block: Sequence[int], images: Iterator[np.ndarray]

@@ -23,10 +23,14 @@ SPECS = {spec.name: spec for spec in (*THEORY, *PROBES)}
 
 
 class ArrayPixels:
-    """``PixelViews`` over an array (N, V, 3, H, W) uint8."""
+    """``PixelViews`` over an array (N, V, 3, H, W) uint8, whose transforms are as given."""
 
-    def __init__(self, pixels: np.ndarray) -> None:
+    def __init__(self, pixels: np.ndarray, transforms: Mapping[str, np.ndarray]) -> None:
         self.pixels = torch.from_numpy(pixels)
+        self.given = dict(transforms)
+
+    def transforms(self) -> dict[str, np.ndarray]:
+        return self.given
 
     def chunks(self) -> Iterator[tuple[slice, torch.Tensor]]:
         for start in range(0, len(self.pixels), 7):
@@ -58,6 +62,7 @@ def measure_term(tmp_path: Path) -> Measure:
         pixels: np.ndarray | None = None,
         results: Mapping[str, Estimate] | None = None,
         encoder: Encoder | None = None,
+        transforms: Mapping[str, np.ndarray] | None = None,
     ) -> Any:
         term = Term.parse(text)
         spec = SPECS[term.name]
@@ -66,6 +71,7 @@ def measure_term(tmp_path: Path) -> Measure:
         for part in range(parts.count):
             block = parts.block(part)
             parts.write(part, np.asarray(views, dtype=np.float32)[block.start : block.stop])
+        seen = np.zeros((*np.shape(views)[:2], 3, 1, 1), dtype=np.uint8) if pixels is None else pixels
         label_set = None
         if labels is not None:
             values = np.asarray(labels, dtype=np.int64)
@@ -79,7 +85,7 @@ def measure_term(tmp_path: Path) -> Measure:
                 features=Features(parts),
                 labels=label_set,
                 train=np.asarray(train, dtype=np.int64),
-                pixels=None if pixels is None else ArrayPixels(pixels),  # type: ignore[arg-type]
+                pixels=ArrayPixels(seen, transforms or {}),  # type: ignore[arg-type]
                 results=results,
                 encoder=encoder,
             )

@@ -85,7 +85,7 @@ METRICS = (
             pixel_views=2,
             labels=True,
             encoder=True,
-            results=("concentration", "feature-concentration"),
+            results=("alignment", "concentration", "feature-concentration"),
             space="both",
         ),
         compute=deferred("sslaudit_theory.metrics.theorem1:compute"),

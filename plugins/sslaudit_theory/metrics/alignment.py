@@ -9,6 +9,7 @@ from scipy.stats import norm as gaussian
 from sslaudit.results import Bars, Curve, Detail, Estimate, Figure, Series
 from sslaudit.stats import bootstrap_mean
 from sslaudit_theory.norms import NormedViews, normed_views
+from sslaudit_theory.positives.drivers import Driver, drivers
 from sslaudit_theory.positives.pairs import (
     alignment_by_views,
     r_eps_by_views,
@@ -53,6 +54,10 @@ class _Measured:
     """(N, V): mean squared distance of each view to the others."""
     to_identity: np.ndarray
     """(N, V): squared distance of each view to view 0."""
+    drivers: tuple[Driver, ...]
+    """What each transform adds to the distance to view 0, the largest first."""
+    rest: float
+    """What no transform adds."""
 
     @property
     def views(self) -> int:
@@ -70,7 +75,7 @@ def compute(inputs: "MetricInputs") -> Estimate:
     normed = normed_views(inputs)
     if normed.r == 0:
         return Estimate.not_applicable("all embeddings are zero")
-    measured = _measure(normed)
+    measured = _measure(normed, inputs)
     per_image, sup = measured.per_image[:, -1], measured.sup[:, -1]
     several = len(sup) > 1
     return Estimate(
@@ -84,7 +89,7 @@ def compute(inputs: "MetricInputs") -> Estimate:
     )
 
 
-def _measure(normed: NormedViews) -> _Measured:
+def _measure(normed: NormedViews, inputs: "MetricInputs") -> _Measured:
     images, count, dim = normed.shape
     per_image, sup = np.empty((images, count - 1)), np.empty((images, count - 1))
     spread, to_identity = np.empty((images, count)), np.empty((images, count))
@@ -99,7 +104,9 @@ def _measure(normed: NormedViews) -> _Measured:
         total_square += float(np.vdot(offset, offset))
     variance = total_square / (images * count) - np.square(total / (images * count)).sum()
     constant = bool(variance <= _CONSTANT * normed.r**2)
-    return _Measured(normed, constant, per_image, sup, spread, to_identity)
+    drawn = {name: strength[:, 1:] for name, strength in inputs.transforms.items()}
+    found, rest = drivers(to_identity[:, 1:], drawn, inputs.rng()) if images > 1 else ((), 0.0)
+    return _Measured(normed, constant, per_image, sup, spread, to_identity, found, rest)
 
 
 def _note(measured: _Measured) -> str:
@@ -109,6 +116,10 @@ def _note(measured: _Measured) -> str:
     )
     if measured.normed.norm == "as-is":
         meaning += " eps is in units of r, the largest norm measured, so limits of R_eps are approximate."
+    if measured.drivers and measured.drivers[0].interval.low > 0:
+        meaning += (
+            f" Of the transforms {measured.drivers[0].name} adds most to the distance of a view to its image."
+        )
     if measured.constant:
         return f"{meaning} trivial: features are constant"
     if not measured.sup.any():
@@ -129,9 +140,11 @@ def _details(measured: _Measured) -> dict[str, Detail]:
     for (name, _), share, upper in zip(measured.eps, curve.share, curve.upper, strict=True):
         details[f"R_{name}"] = share
         details[f"R_{name}_upper"] = upper
-    widest = int(measured.spread.mean(axis=0).argmax())
-    said = "a transform if all images share one bank, else chance" if widest else "the image itself"
-    return {**details, "widest_view": f"{widest}: {said}"}
+    for driver in measured.drivers:
+        details[f"adds_{driver.name}"] = driver.adds
+    first = measured.drivers[0] if measured.drivers else None
+    details["driver"] = first.name if first and first.interval.low > 0 else None
+    return {**details, "widest_view": int(measured.spread.mean(axis=0).argmax())}
 
 
 def _bounds(measured: _Measured) -> dict[str, Detail]:
@@ -155,7 +168,22 @@ def _figures(measured: _Measured) -> tuple[Figure, ...]:
     if measured.views > 2:
         figures += [_r_by_views(measured), _spread_by_views(measured)]
     bars = _bars(measured.spread, 0, "mean squared distance of each view to the others")
+    if measured.drivers:
+        figures.append(_what_drives(measured))
     return (*figures, bars, _bars(measured.to_identity, 1, "mean squared distance of each view to view 0"))
+
+
+def _what_drives(measured: _Measured) -> Bars:
+    """What each transform adds; the rest has no interval of its own."""
+    found = measured.drivers
+    return Bars(
+        title="what each transform adds to the mean squared distance of a view to its image",
+        labels=[*(driver.name for driver in found), "rest"],
+        values=[*(driver.adds for driver in found), measured.rest],
+        value_label="squared distance",
+        low=[*(driver.interval.low for driver in found), measured.rest],
+        high=[*(driver.interval.high for driver in found), measured.rest],
+    )
 
 
 def _curve(measured: _Measured) -> Curve:

@@ -76,7 +76,8 @@ def compute(inputs: "MetricInputs") -> Estimate | Mapping[str, Estimate]:
         parts=world.parts,
     )
     left_out = constant if isinstance(constant, str) else "" if "certified-L" in rungs else str(pixels)
-    estimates[""] = _first(estimates, rungs, world, left_out)
+    driver = inputs.results["alignment"].details.get("driver") if "alignment" in inputs.results else None
+    estimates[""] = _first(estimates, rungs, world, left_out, str(driver or ""))
     return {name: estimates[name] for name in LABELS if name in estimates}
 
 
@@ -181,11 +182,15 @@ def _measured_error(world: Measured) -> Estimate:
 
 
 def _first(
-    estimates: Mapping[str, Estimate], rungs: Mapping[str, Rung | str], world: Measured, left_out: str
+    estimates: Mapping[str, Estimate],
+    rungs: Mapping[str, Rung | str],
+    world: Measured,
+    left_out: str,
+    driver: str,
 ) -> Estimate:
     """The theorem as printed, with what stands for the whole ladder.
 
-    ``left_out`` says why there is no certified L.
+    ``left_out`` says why there is no certified L, ``driver`` which transform moves views most.
     """
     first, rung = estimates[""], rungs[""]
     details = {**first.details, **held_back_details(world)}
@@ -194,7 +199,7 @@ def _first(
     return replace(
         first,
         note=sentence(first, world),
-        headline={"HELD BACK": held_back(world), "GUARANTEE": guarantee(estimates, rungs)},
+        headline={"HELD BACK": held_back(world, driver), "GUARANTEE": guarantee(estimates, rungs)},
         details=details,
         figures=() if isinstance(rung, str) else figures(rung, world),
     )

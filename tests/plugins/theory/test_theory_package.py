@@ -73,6 +73,6 @@ def test_the_specs() -> None:
     labels = {name: spec.needs.labels for name, spec in specs.items()}
     assert not labels["alignment"]
     assert {name for name, needed in labels.items() if needed == "optional"} == set(METRICS[-2:])
-    assert set(specs["theorem1"].needs.results) == {"concentration", "feature-concentration"}
+    assert set(specs["theorem1"].needs.results) == {METRICS[0], *METRICS[2:4]}
     handed = {option.name for option in specs["theorem1"].options}
     assert handed == {"norm", "images"}, "what it hands on to the metrics that it reads"

@@ -18,15 +18,19 @@ _FACTORS = {
 }
 
 
-def held_back(world: Measured) -> str:
-    """The factor with the largest share of what keeps classes apart too little, and the closest classes."""
+def held_back(world: Measured, driver: str = "") -> str:
+    """The factor with the largest share of what keeps classes apart too little, and the closest classes.
+
+    ``driver`` is the transform that adds most to the distance between an image and its views.
+    """
     found = held_back_by(world.parts)
     if found.factor is None:
         return "nothing: views never leave the centre of their class, and no two centres are the same"
     others = ", ".join(f"{name} {percent(s)}" for name, s in found.shares.items() if name != found.factor)
     return (
         f"by {found.factor}: {_FACTORS[found.factor]} ({percent(found.shares[found.factor])} of the loss; "
-        f"{others}). Closest classes: {_closest(world)}.{_left_out(world)}"
+        f"{others}).{f' {driver} adds most.' if driver and found.factor == 'alignment' else ''}"
+        f" Closest classes: {_closest(world)}.{_left_out(world)}"
     )
 
 
