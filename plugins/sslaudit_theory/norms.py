@@ -77,9 +77,9 @@ class NormedViews:
         return found
 
 
-def normed_views(inputs: "MetricInputs") -> NormedViews:
-    """The views of a run after the option ``norm`` of its metric."""
-    norm = str(inputs.options["norm"])
+def normed_views(inputs: "MetricInputs", norm: str = "") -> NormedViews:
+    """The views of a run after ``norm``, or the option ``norm`` of its metric."""
+    norm = norm or str(inputs.options["norm"])
     centre = _train_mean(inputs) if norm == "center-sphere" else None
     r = 1.0
     if norm == "as-is":

@@ -10,6 +10,7 @@ from sslaudit.cli.output import prepared
 
 if TYPE_CHECKING:
     from sslaudit.demo import Story
+    from sslaudit.report.card import ReportCard
 
 
 @guarded
@@ -42,8 +43,7 @@ def _sentences(story: "Story") -> list[str]:
 
     few, centre = (_against_untrained(story, term) for term in ("few-shot", "nearest-centre"))
     held = ", ".join(
-        f"{name} {card.metric('theorem1').headline['HELD BACK'].partition(':')[0]}"
-        for name, card in zip(story.names, story.cards, strict=True)
+        f"{name} {_held_back(card)}" for name, card in zip(story.names, story.cards, strict=True)
     )
     knn = ", ".join(number(card.metric("knn").value or 0.0) for card in story.cards)
     return [
@@ -53,6 +53,13 @@ def _sentences(story: "Story") -> list[str]:
         f"{'still tells' if centre[1] else 'does not tell'} them apart: {centre[0]}.",
         f"What holds the embeddings back: {held}.",
     ]
+
+
+def _held_back(card: "ReportCard") -> str:
+    """``by divergence (centred: concentration)``."""
+    details = card.metric("theorem1").details
+    centred = details["held_back_centred_by"]
+    return f"by {details['held_back_by']}" + (f" (centred: {centred})" if centred else "")
 
 
 def _against_untrained(story: "Story", term: str) -> tuple[str, bool]:

@@ -15,10 +15,16 @@ import numpy as np
 from sslaudit.results import Detail, Estimate
 from sslaudit.stats import clopper_pearson
 from sslaudit_theory.certificates.lipschitz import empirical_lipschitz
-from sslaudit_theory.classes.spread import cantelli_bound, cantelli_pairs, cdnv_bound
+from sslaudit_theory.classes.spread import HeldBack, cantelli_bound, cantelli_pairs, cdnv_bound
 from sslaudit_theory.metrics.ladder.checks import refuse_impossible
 from sslaudit_theory.metrics.ladder.figures import confusions, figures, moments
-from sslaudit_theory.metrics.ladder.headline import guarantee, held_back, held_back_details, sentence
+from sslaudit_theory.metrics.ladder.headline import (
+    centred_held_back,
+    guarantee,
+    held_back,
+    held_back_details,
+    sentence,
+)
 from sslaudit_theory.metrics.ladder.inputs import Measured, chosen_images, concentration_of, measured
 from sslaudit_theory.metrics.ladder.limits import certified, certified_constant, certified_l
 from sslaudit_theory.metrics.ladder.rungs import Rung, Space, measured_q, per_class, printed, sharp
@@ -77,7 +83,8 @@ def compute(inputs: "MetricInputs") -> Estimate | Mapping[str, Estimate]:
     )
     left_out = constant if isinstance(constant, str) else "" if "certified-L" in rungs else str(pixels)
     driver = inputs.results["alignment"].details.get("driver") if "alignment" in inputs.results else None
-    estimates[""] = _first(estimates, rungs, world, left_out, str(driver or ""))
+    centred = centred_held_back(inputs, world)
+    estimates[""] = _first(estimates, rungs, world, left_out, centred, str(driver or ""))
     return {name: estimates[name] for name in LABELS if name in estimates}
 
 
@@ -186,20 +193,22 @@ def _first(
     rungs: Mapping[str, Rung | str],
     world: Measured,
     left_out: str,
+    centred: HeldBack | None,
     driver: str,
 ) -> Estimate:
     """The theorem as printed, with what stands for the whole ladder.
 
-    ``left_out`` says why there is no certified L, ``driver`` which transform moves views most.
+    ``left_out`` says why there is no certified L, ``centred`` what holds back without the mean
+    of all images, ``driver`` which transform moves views most.
     """
     first, rung = estimates[""], rungs[""]
-    details = {**first.details, **held_back_details(world)}
+    details = {**first.details, **held_back_details(world, centred)}
     if left_out:
         details["certified_L"] = left_out
     return replace(
         first,
         note=sentence(first, world),
-        headline={"HELD BACK": held_back(world, driver), "GUARANTEE": guarantee(estimates, rungs)},
+        headline={"HELD BACK": held_back(world, centred, driver), "GUARANTEE": guarantee(estimates, rungs)},
         details=details,
         figures=() if isinstance(rung, str) else figures(rung, world),
     )

@@ -1,15 +1,22 @@
 """What the whole ladder says: which factor holds the encoder back, and what is guaranteed."""
 
 from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sslaudit.errors import EncoderError
 from sslaudit.results import Detail, Estimate
-from sslaudit_theory.classes.spread import held_back_by
+from sslaudit_theory.classes.spread import HeldBack, decomposition, held_back_by
 from sslaudit_theory.metrics.ladder.inputs import Measured
 from sslaudit_theory.metrics.ladder.limits import LEVEL
 from sslaudit_theory.metrics.ladder.rungs import Rung
 from sslaudit_theory.metrics.ladder.words import LABELS, against_budget, number, percent
+from sslaudit_theory.norms import normed_views
+
+if TYPE_CHECKING:
+    from sslaudit.inputs import MetricInputs
 
 _FACTORS = {
     "alignment": "views of one image differ too much",
@@ -18,28 +25,54 @@ _FACTORS = {
 }
 
 
-def held_back(world: Measured, driver: str = "") -> str:
+def held_back(world: Measured, centred: HeldBack | None = None, driver: str = "") -> str:
     """The factor with the largest share of what keeps classes apart too little, and the closest classes.
 
-    ``driver`` is the transform that adds most to the distance between an image and its views.
+    ``centred`` is what holds back without the mean of all images, ``driver`` the transform that adds most
+    to the distance between an image and its views.
     """
     found = held_back_by(world.parts)
     if found.factor is None:
         return "nothing: views never leave the centre of their class, and no two centres are the same"
-    others = ", ".join(f"{name} {percent(s)}" for name, s in found.shares.items() if name != found.factor)
-    return (
-        f"by {found.factor}: {_FACTORS[found.factor]} ({percent(found.shares[found.factor])} of the loss; "
-        f"{others}).{f' {driver} adds most.' if driver and found.factor == 'alignment' else ''}"
-        f" Closest classes: {_closest(world)}.{_left_out(world)}"
-    )
+    others = _shares(found, leave_out=found.factor)
+    said = f"by {found.factor}: {_FACTORS[found.factor]} ({percent(found.shares[found.factor])} of the loss; "
+    said += f"{others})."
+    if centred and centred.factor:
+        said += f" Without the mean of all images: {_shares(centred)}."
+    if driver and "alignment" in (found.factor, centred and centred.factor):
+        said += f" {driver} moves views most."
+    return f"{said} Closest classes: {_closest(world)}.{_left_out(world)}"
 
 
-def held_back_details(world: Measured) -> dict[str, Detail]:
+def _shares(found: HeldBack, leave_out: str = "") -> str:
+    """``concentration 44 %, alignment 37 %``, the largest first."""
+    falling = sorted(found.shares.items(), key=lambda share: -share[1])
+    return ", ".join(f"{name} {percent(share)}" for name, share in falling if name != leave_out)
+
+
+def centred_held_back(inputs: "MetricInputs", world: Measured) -> HeldBack | None:
+    """What holds the encoder back once the training mean is taken off, where divergence did before.
+
+    Features behind a ReLU have a large mean in common, and divergence is what it looks like; the
+    nearest centre does not see it. None where divergence is not what holds back, or the norm takes the
+    mean off already.
+    """
+    if world.chosen.normed.norm != "sphere" or held_back_by(world.parts).factor != "divergence":
+        return None
+    chosen = replace(world.chosen, normed=normed_views(inputs, "center-sphere"))
+    try:
+        return held_back_by(decomposition(chosen, chosen.labels))
+    except EncoderError:  # a view that is the mean itself has no direction
+        return None
+
+
+def held_back_details(world: Measured, centred: HeldBack | None) -> dict[str, Detail]:
     """The three shares by name, for readers that compare cards."""
     found = held_back_by(world.parts)
     return {
         "held_back_by": str(found),
         **{f"held_back_{name}": share for name, share in found.shares.items()},
+        "held_back_centred_by": str(centred) if centred else None,
         "closest_classes": _closest(world),
     }
 
