@@ -389,19 +389,3 @@ def test_a_certificate_covers_the_true_error(ladder: Any) -> None:
     print(f"certified in {held} of 120 populations, wrong in {missed}")
     assert held >= 40
     assert missed <= 0.05 * held + 3
-
-
-def test_a_mean_in_common_is_looked_behind(ladder: Any) -> None:
-    views, labels, test, pixels = noisy(2, K=3, n=60, V=3, D=6)
-    moved = views + 8.0
-    first = ladder(moved, labels, test, pixels)[""]
-    assert first.details["held_back_by"] == "divergence"
-    centred = ladder(moved, labels, test, pixels, norm="center-sphere")[""]
-    behind = centred.details["held_back_by"]
-    assert behind in ("alignment", "concentration")
-    assert first.details["held_back_centred_by"] == behind
-    shares = sorted((centred.details[f"held_back_{name}"], name) for name in ("alignment", "concentration"))
-    said = first.headline["HELD BACK"].partition("Without the mean of all images: ")[2]
-    assert said.startswith(f"{shares[-1][1]} ")
-    assert "Without the mean" not in centred.headline["HELD BACK"]
-    assert centred.details["held_back_centred_by"] is None

@@ -278,3 +278,22 @@ def test_an_estimate_below_the_measured_error_is_withdrawn() -> None:
     assert "too optimistic" in gone.reason
     assert withdrawn(condition(), 0.2).value == 0.1  # a certificate is refused instead
     refuse_impossible({"sharp": gone, "measured": measured_error(0.2)})
+
+
+def test_a_mean_in_common_is_looked_behind(ladder: Any) -> None:
+    rng, labels = np.random.default_rng(2), np.arange(60) % 3
+    image = rng.normal(size=(3, 6))[labels] + 0.3 * rng.normal(size=(60, 6))
+    moved = 8.0 + image[:, None] + 0.15 * rng.normal(size=(60, 3, 6))
+    pixels = rng.integers(0, 256, size=(60, 3, 3, 2, 2)).astype(np.uint8)
+    test = np.flatnonzero(np.arange(60) // 3 % 2 == 0)
+    first = ladder(moved, labels, test, pixels)[""]
+    assert first.details["held_back_by"] == "divergence"
+    centred = ladder(moved, labels, test, pixels, norm="center-sphere")[""]
+    behind = centred.details["held_back_by"]
+    assert behind in ("alignment", "concentration")
+    assert first.details["held_back_centred_by"] == behind
+    shares = sorted((centred.details[f"held_back_{name}"], name) for name in ("alignment", "concentration"))
+    said = first.headline["HELD BACK"].partition("Without the mean of all images: ")[2]
+    assert said.startswith(f"{shares[-1][1]} ")
+    assert "Without the mean" not in centred.headline["HELD BACK"]
+    assert centred.details["held_back_centred_by"] is None
