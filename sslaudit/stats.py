@@ -68,7 +68,7 @@ def bootstrap_mean(
     column = _finite(values, dimensions=1)
     if equal := _all_equal(column, level):
         return equal
-    means = [_counts(rng, size, len(column)) @ column for size in _batches(draws, len(column))]
+    means = [resample_counts(rng, size, len(column)) @ column for size in _batches(draws, len(column))]
     return percentile_interval(
         np.concatenate(means) / len(column),
         level,
@@ -93,7 +93,7 @@ def two_way_bootstrap_mean(
     if equal := _all_equal(table, level):
         return equal
     means = [
-        ((_counts(rng, size, n) @ table) * _counts(rng, size, columns)).sum(axis=1)
+        ((resample_counts(rng, size, n) @ table) * resample_counts(rng, size, columns)).sum(axis=1)
         for size in _batches(draws, n + columns)
     ]
     return percentile_interval(
@@ -122,7 +122,7 @@ def resample_within_classes(
     for size in _batches(draws, len(labels)):
         counts = np.empty((size, len(labels)), dtype=np.int64)
         for rows in members:
-            counts[:, rows] = _counts(rng, size, len(rows))
+            counts[:, rows] = resample_counts(rng, size, len(rows))
         replicates.append(statistic(counts))
     return np.concatenate(replicates)
 
@@ -159,9 +159,14 @@ def _batches(draws: int, n: int) -> Iterator[int]:
         yield min(most, draws - start)
 
 
-def _counts(rng: np.random.Generator, size: int, n: int) -> np.ndarray:
-    """How often each of n samples is drawn in ``size`` resamples with replacement, (size, n)."""
-    drawn = rng.integers(n, size=(size, n)) + n * np.arange(size)[:, None]
+def resample_counts(
+    rng: np.random.Generator, size: int, n: int, dtype: type[np.integer] = np.int64
+) -> np.ndarray:
+    """How often each of n samples is drawn in ``size`` resamples with replacement, (size, n).
+
+    ``dtype`` is that of the numbers drawn: a short one is faster, and draws otherwise.
+    """
+    drawn = rng.integers(n, size=(size, n), dtype=dtype) + n * np.arange(size)[:, None]
     return np.bincount(drawn.ravel(), minlength=size * n).reshape(size, n)
 
 

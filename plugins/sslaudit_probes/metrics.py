@@ -1,6 +1,7 @@
 """What this plugin measures: descriptions only, so that listing them imports no array library."""
 
 from sslaudit.specs import MetricSpec, Needs, Option, deferred
+from sslaudit_theory.options import NORM
 
 METRICS = (
     MetricSpec(
@@ -10,15 +11,7 @@ METRICS = (
         source="Huang et al., ICLR 2023, G_f",
         needs=Needs(embeddings=True, views=1, labels=True),
         compute=deferred("sslaudit_probes.nearest_centre:compute"),
-        options=(
-            Option(
-                name="norm",
-                type=str,
-                default="sphere",
-                choices=("sphere", "as-is", "center-sphere"),
-                help="sphere (unit norm), as-is, or center-sphere (minus the training mean, then unit norm)",
-            ),
-        ),
+        options=(NORM,),
         direction="higher",
         unit="fraction",
         range=(0.0, 1.0),

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sslaudit.results import Estimate
-from sslaudit_probes.accuracy import accuracy, first_best
-from sslaudit_theory.classes.centres import class_centres, image_means
+from sslaudit_probes.accuracy import accuracy
+from sslaudit_theory.classes.centres import class_centres, image_means, nearest_centres
 from sslaudit_theory.norms import normalised, normed_views
 
 if TYPE_CHECKING:
@@ -22,9 +22,9 @@ _SAID = {
 def classify_by_centre(query: np.ndarray, centres: np.ndarray) -> np.ndarray:
     """argmin_k ||f - mu_k|| for queries (Q, D) and centres (K, D): (Q,). Ties to the lowest class index.
 
-    Source: Huang et al., ICLR 2023, G_f, in its linear form W_k = mu_k, b_k = -||mu_k||^2 / 2.
+    Source: Huang et al., ICLR 2023, G_f; see ``sslaudit_theory.nearest_centres``.
     """
-    return first_best(query @ centres.T - np.square(centres).sum(axis=1) / 2)
+    return nearest_centres(query, centres)
 
 
 def compute(inputs: "MetricInputs") -> Estimate:

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from sslaudit_theory.classes.centres import delta_mu as delta_mu
     from sslaudit_theory.classes.centres import delta_of_lengths as delta_of_lengths
     from sslaudit_theory.classes.centres import image_means as image_means
+    from sslaudit_theory.classes.centres import nearest_centres as nearest_centres
     from sslaudit_theory.classes.centres import overlap_error as overlap_error
     from sslaudit_theory.classes.centres import overlap_interval as overlap_interval
     from sslaudit_theory.classes.centres import squared_lengths as squared_lengths
@@ -118,6 +119,7 @@ _HOMES = {
         "delta_mu",
         "delta_of_lengths",
         "image_means",
+        "nearest_centres",
         "overlap_error",
         "overlap_interval",
         "squared_lengths",

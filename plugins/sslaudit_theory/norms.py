@@ -13,13 +13,10 @@ from numpy.typing import ArrayLike
 
 from sslaudit.encoder import unit_rows
 from sslaudit.errors import EncoderError
+from sslaudit_theory.options import NORMS as NORMS
 
 if TYPE_CHECKING:
     from sslaudit.inputs import MetricInputs
-
-NORMS = ("sphere", "as-is", "center-sphere")
-"""``sphere``: f / ||f||, r = 1. ``as-is``: f, with r the largest norm. ``center-sphere``: the mean of the
-training images is subtracted, then the sphere."""
 
 
 def normalised(features: ArrayLike, norm: str, centre: ArrayLike | None = None) -> np.ndarray:
@@ -27,6 +24,7 @@ def normalised(features: ArrayLike, norm: str, centre: ArrayLike | None = None) 
 
     ``centre`` (D,) is what ``center-sphere`` subtracts. Raises ``EncoderError`` for a zero vector on a
     sphere and for features that are not finite, ``ValueError`` for an unknown norm or a missing centre.
+    Source: Huang et al., ICLR 2023, ||f(x)|| = r.
     """
     if norm not in NORMS:
         raise ValueError(f"norm is one of {', '.join(NORMS)}, not '{norm}'.")

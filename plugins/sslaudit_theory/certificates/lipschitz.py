@@ -86,6 +86,7 @@ def jacobian_norm(
 
     Power iteration on J'J with products of J only; ``point`` is one input in the shape that
     ``function`` takes. A lower bound of L, empirical.
+    Source: power iteration on J'J.
     """
     point = point.detach().requires_grad_()
     direction = torch.from_numpy(rng.normal(size=tuple(point.shape))).to(point)

@@ -56,6 +56,7 @@ def guarantee_of_bound(bound: float, majority_error: float, *, limits: bool) -> 
 
     ``majority_error`` is 1 - max p, the error of always answering the largest class; ``limits`` says
     that every input was a confidence limit on its safe side.
+    Source: Huang et al., ICLR 2023, the error of Theorem 1; sslaudit.
     """
     if not (bound >= 0 and 0 <= majority_error < 1):
         raise ValueError(f"a bound of {bound} beside a majority error of {majority_error} is impossible.")

@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from sslaudit.results import Interval
+from sslaudit.stats import resample_counts
 from sslaudit_theory.norms import normalised
 
+_TIE = 1e-9
 RESAMPLES = 1000
 
 _HELD = 2**24
@@ -21,6 +23,7 @@ def image_means(views: ArrayLike, norm: str = "sphere", centre: ArrayLike | None
     """Mean over the views of each image, after the norm of each view: (N, V, D) to (N, D).
 
     ``norm`` and ``centre`` as in ``normalised``, which also says what is refused; no images have no means.
+    Source: Huang et al., ICLR 2023, the inner mean of mu_k.
     """
     views = np.asarray(views)
     if views.ndim != 3:
@@ -65,6 +68,7 @@ def worst_pairs(overlap: ArrayLike, count: int) -> list[tuple[int, int]]:
     """The ``count`` pairs of different classes with the largest overlaps in (K, K), largest first.
 
     Fewer where there are fewer; ties in the order of the indices.
+    Source: Huang et al., ICLR 2023, max mu_l . mu_k of Theorem 1.
     """
     overlap = np.asarray(overlap)
     rows, columns = np.triu_indices(len(overlap), 1)
@@ -76,6 +80,7 @@ def worst_pair(overlap: ArrayLike) -> tuple[int, int]:
     """The two different classes with the largest overlap in (K, K); ties to the lowest indices.
 
     Raises ``ValueError`` for fewer than two classes.
+    Source: Huang et al., ICLR 2023, max mu_l . mu_k of Theorem 1.
     """
     if not (pairs := worst_pairs(overlap, 1)):
         raise ValueError("a pair is of two classes.")
@@ -162,6 +167,19 @@ def overlap_error(e_k: float, e_l: float, r: float = 1.0) -> float:
     return r * (e_k + e_l) + e_k * e_l
 
 
+def nearest_centres(features: ArrayLike, centres: ArrayLike) -> np.ndarray:
+    """argmin_k ||f - mu_k|| of features (..., D) in the unit ball for centres (K, D): (...).
+
+    Scores that differ by 1e-9 or less tie, far above rounding; ties go to the lowest class index.
+    Raises ``ValueError`` for features and centres of different length.
+    Source: Huang et al., ICLR 2023, G_f, in its linear form W_k = mu_k, b_k = -||mu_k||^2 / 2.
+    """
+    centres = np.asarray(centres)
+    scores = np.asarray(features) @ centres.T - np.square(centres).sum(axis=1) / 2
+    best: np.ndarray = (scores >= scores.max(axis=-1, keepdims=True) - _TIE).argmax(axis=-1)
+    return best
+
+
 def overlap_interval(
     features: ArrayLike,
     labels: ArrayLike,
@@ -175,6 +193,7 @@ def overlap_interval(
     fixed pair, and the largest is never below it. Its lower percentile would lie too high, because
     every resample selects anew, so that limit allows for the largest error upwards over all pairs.
     Raises ``ValueError`` for fewer than two classes, a class without images, and when no class has two.
+    Source: Efron, Annals of Statistics 1979; the limits are own derivations, checked numerically.
     """
     features, labels, classes = _of_classes(features, labels, None)
     if classes < 2:
@@ -231,17 +250,11 @@ def _resampled(groups: list[np.ndarray], centres: np.ndarray, rng: np.random.Gen
         size = min(batch, RESAMPLES - start)
         moved = np.empty((size, classes, dim), dtype=np.float32)
         for k, group in enumerate(groups):
-            moved[:, k] = _counts(rng, size, len(group)) @ group / np.float32(len(group))
+            counts = resample_counts(rng, size, len(group), np.uint32)
+            moved[:, k] = counts.astype(np.float32) @ group / np.float32(len(group))
         # (c + d)_k . (c + d)_l - c_k . c_l is half plus its transpose.
         half = moved @ (middle + moved / 2).transpose(0, 2, 1)
         error = half + half.transpose(0, 2, 1)
         error[:, diagonal, diagonal] = -np.inf
         replicates.append(np.stack([(measured + error).max(axis=(1, 2)), error.max(axis=(1, 2))], axis=1))
     return np.concatenate(replicates)
-
-
-def _counts(rng: np.random.Generator, size: int, n: int) -> np.ndarray:
-    """How often each of n images is drawn in ``size`` resamples with replacement, (size, n) float32."""
-    drawn = rng.integers(n, size=(size, n), dtype=np.uint32) + n * np.arange(size)[:, None]
-    counts = np.bincount(drawn.ravel(), minlength=size * n).reshape(size, n)
-    return counts.astype(np.float32)

@@ -84,6 +84,7 @@ def positive_products(views: ArrayLike) -> np.ndarray:
     """E f(x1).f(x2) over pairs of views of each image, with replacement: (N, V, D) to (N,).
 
     Raises ``ValueError`` for other shapes, and for views that are not finite.
+    Source: Huang et al., ICLR 2023, s+ of InfoNCE.
     """
     products: np.ndarray = np.square(finite_views(views).mean(axis=1)).sum(axis=1)
     return products
@@ -97,6 +98,7 @@ def infonce_interval(
     A resample draws an image twice more often than the images themselves do; that excess is known and
     taken off. The lower limit allows for the negatives of the same image, which raise the loss.
     Raises ``ValueError`` for fewer than two images.
+    Source: Efron, Annals of Statistics 1979; the corrections are own derivations, checked numerically.
     """
     pairs = split.pairs
     n = len(pairs)

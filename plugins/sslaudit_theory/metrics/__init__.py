@@ -1,14 +1,8 @@
 """What this plugin measures: descriptions only, so that listing them imports no array library."""
 
 from sslaudit.specs import MetricSpec, Needs, Option, deferred
+from sslaudit_theory.options import NORM
 
-_NORM = Option(
-    name="norm",
-    type=str,
-    default="sphere",
-    choices=("sphere", "as-is", "center-sphere"),
-    help="sphere (unit norm), as-is, or center-sphere (minus the training mean, then unit norm)",
-)
 _IMAGES = Option(
     name="images", type=int, default=200, minimum=2, help="at most so many images of each class and split"
 )
@@ -30,7 +24,7 @@ METRICS = (
         source=f"{_PAPER}, L_align and R_eps",
         needs=Needs(views=2, space="both"),
         compute=deferred("sslaudit_theory.metrics.alignment:compute"),
-        options=(_NORM,),
+        options=(NORM,),
         direction="lower",
         unit="squared distance",
         range=(0.0, None),
@@ -43,7 +37,7 @@ METRICS = (
         source=f"{_PAPER}, Theorem 1",
         needs=Needs(views=1, labels=True, space="both"),
         compute=deferred("sslaudit_theory.metrics.divergence:compute"),
-        options=(_NORM,),
+        options=(NORM,),
         direction="lower",
         unit="r^2",
         range=(-1.0, 1.0),
@@ -69,7 +63,7 @@ METRICS = (
         source=f"{_PAPER}, Definition 1, with distances of features",
         needs=Needs(views=1, labels=True, space="both"),
         compute=deferred("sslaudit_theory.metrics.feature_concentration:compute"),
-        options=(_NORM, _IMAGES, _QUANTILE),
+        options=(NORM, _IMAGES, _QUANTILE),
         direction="lower",
         unit="fraction",
         range=(0.0, 1.0),
@@ -89,7 +83,7 @@ METRICS = (
             space="both",
         ),
         compute=deferred("sslaudit_theory.metrics.theorem1:compute"),
-        options=(_NORM, _IMAGES),
+        options=(NORM, _IMAGES),
         direction="lower",
         unit="error",
         range=(0.0, 1.0),
@@ -104,7 +98,7 @@ METRICS = (
         needs=Needs(views=2, labels="optional", space="trained"),
         compute=deferred("sslaudit_theory.metrics.infonce_split:compute"),
         options=(
-            _NORM,
+            NORM,
             Option(
                 name="images",
                 type=int,
@@ -132,7 +126,7 @@ METRICS = (
         needs=Needs(views=2, labels="optional", space="trained"),
         compute=deferred("sslaudit_theory.metrics.cross_correlation_split:compute"),
         options=(
-            _NORM,
+            NORM,
             Option(
                 name="lam",
                 type=float,
@@ -143,7 +137,7 @@ METRICS = (
             ),
         ),
         direction="lower",
-        unit="",
+        unit="squared correlation",
         range=(0.0, None),
         group="other",
     ),

@@ -21,6 +21,7 @@ def view_distances(views: ArrayLike) -> np.ndarray:
     """Squared distance between all views of one image: (N, V, D) to (N, V, V) float64.
 
     Raises ``ValueError`` for other shapes, no views, and for numbers that are not finite.
+    Source: Huang et al., ICLR 2023, the distances of A(x).
     """
     offset = _from_first(views)
     with np.errstate(all="ignore"):  # what is not finite is refused
@@ -56,7 +57,10 @@ def alignment_per_sample(views: ArrayLike, form: Literal["U", "V"] = "U") -> np.
 
 
 def alignment(views: ArrayLike, form: Literal["U", "V"] = "U") -> float:
-    """L_align: ``alignment_per_sample`` averaged over the N images of (N, V, D)."""
+    """L_align: ``alignment_per_sample`` averaged over the N images of (N, V, D).
+
+    Source: Huang et al., ICLR 2023, L_align.
+    """
     return float(alignment_per_sample(views, form).mean())
 
 
@@ -73,6 +77,7 @@ def alignment_by_views(distances: ArrayLike) -> np.ndarray:
     """L_align, form U, of the first m views, m = 2..V: (N, V-1) from ``view_distances`` (N, V, V).
 
     Raises ``ValueError`` for a single view.
+    Source: Huang et al., ICLR 2023, L_align.
     """
     distances = _between_views(distances)
     count = distances.shape[1]
@@ -86,6 +91,7 @@ def sup_by_views(distances: ArrayLike) -> np.ndarray:
     """Largest distance among the first m views, m = 2..V: (N, V-1) from ``view_distances`` (N, V, V).
 
     Never falls with m. Raises ``ValueError`` for a single view.
+    Source: Huang et al., ICLR 2023, S_eps.
     """
     distances = _between_views(distances)
     to_earlier = np.tril(distances, -1).max(axis=2)
@@ -97,6 +103,7 @@ def view_spread(distances: ArrayLike) -> np.ndarray:
 
     The mean over the views is ``alignment_per_sample`` in form U, so a view above it drives L_align.
     Raises ``ValueError`` for a single view.
+    Source: Huang et al., ICLR 2023, L_align, view by view.
     """
     distances = _between_views(distances)
     spread: np.ndarray = distances.sum(axis=2) / (distances.shape[1] - 1)
@@ -116,7 +123,10 @@ def r_eps(sup: ArrayLike, eps: ArrayLike) -> np.ndarray:
 
 
 def r_eps_by_views(sup: ArrayLike, eps: ArrayLike) -> np.ndarray:
-    """R_eps of the first m views, m = 2..V, from ``sup_by_views`` (N, V-1): (V-1, ...) as ``eps`` (...)."""
+    """R_eps of the first m views, m = 2..V, from ``sup_by_views`` (N, V-1): (V-1, ...) as ``eps`` (...).
+
+    Source: Huang et al., ICLR 2023, R_eps.
+    """
     return np.stack([r_eps(column, eps) for column in np.asarray(sup).T])
 
 

@@ -105,6 +105,7 @@ def augmented_winners(
 
     The second holds a view of the row's image and one of the column's; ties go to the lowest indices.
     An image against itself wins with its views 0.
+    Source: Huang et al., ICLR 2023, d_A.
     """
     views, others = _arrays(views, others)
     found = np.empty((len(views), len(views if others is None else others)))
@@ -148,6 +149,7 @@ def share_within(distances: ArrayLike, delta: float) -> float:
     """Share of ``distances`` (n,) that are at most ``delta``; a tie counts, as in {d_A <= delta}.
 
     Raises ``ValueError`` for no distances, and for NaN.
+    Source: Huang et al., ICLR 2023, the A(C_k) are disjoint.
     """
     distances = np.asarray(distances)
     if not distances.size or np.isnan(distances).any() or np.isnan(delta):

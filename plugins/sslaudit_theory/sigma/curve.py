@@ -45,6 +45,7 @@ def sigma_of(distances: ArrayLike, delta: float, *, budget: int = CURVE_BUDGET) 
     ``distances`` (n, n) are augmented distances; a distance counts as within delta up to
     delta (1 + 1e-12). Raises ``ValueError`` for distances that are not square, symmetric and at least
     0, or a delta below 0; NaN is neither.
+    Source: Huang et al., ICLR 2023, (sigma, delta)-augmentation.
     """
     return maximum_clique(_within(_checked(distances), *ascending([delta])), budget=budget)
 
@@ -55,6 +56,7 @@ def sigma_curve(distances: ArrayLike, deltas: ArrayLike, *, budget: int = CURVE_
     A clique at one delta is one at every larger delta, so bounds carry over: deltas between two whose
     bounds meet cost nothing, the others start from what is known. ``budget`` is in steps for each delta.
     Raises ``ValueError`` like ``sigma_of``, for deltas that do not ascend, and for no images.
+    Source: Huang et al., ICLR 2023, (sigma, delta)-augmentation.
     """
     matrix, levels = _checked(distances), ascending(deltas)
     n = len(matrix)
@@ -79,6 +81,7 @@ def worst_class(curves: Sequence[SigmaCurve]) -> SigmaCurve:
     """sigma of a data set: at each delta the least of the classes.
 
     Raises ``ValueError`` for no curves, or curves at different deltas.
+    Source: Huang et al., ICLR 2023, (sigma, delta)-augmentation.
     """
     if not curves or any(not np.array_equal(curve.deltas, curves[0].deltas) for curve in curves):
         raise ValueError("the worst class is taken over curves at the same deltas.")

@@ -37,6 +37,7 @@ def star_masses(anchor_distances: ArrayLike, deltas: ArrayLike) -> np.ndarray:
     {d_A <= delta}. Around an augmented image they need not be: d_A obeys no triangle inequality, as
     the two views of that image that are near may be different ones.
     Raises ``ValueError`` for distances that are not a matrix of numbers at least 0, or bad deltas.
+    Source: own derivation, checked numerically.
     """
     matrix = np.asarray(anchor_distances, dtype=np.float64)
     if matrix.ndim != 2 or not (matrix >= 0).all():
@@ -60,6 +61,7 @@ def star_sigma(
     its exact lower limit (Clopper-Pearson) is below sigma with probability ``level`` or more. The anchors
     may be views of A, not of B. The least limit over classes is one for the worst class, at the same level.
     Raises ``ValueError`` like ``star_masses``, for different anchors, no anchor, or an empty split.
+    Source: own derivation, checked numerically.
     """
     a, b = np.asarray(distances_a), np.asarray(distances_b)
     on_a, on_b = star_masses(a, deltas), star_masses(b, deltas)
@@ -88,5 +90,6 @@ def sigma_upper_limit(upper_clique: int, n: int, level: float = 0.95) -> float:
     exact upper limit (Clopper-Pearson) at it, or at anything above, is above sigma with probability
     ``level`` or more. For the worst of K classes take each at level 1 - (1 - level) / K.
     Raises ``ValueError`` for n < 1 or a clique outside 0..n.
+    Source: own derivation, checked numerically.
     """
     return clopper_pearson(upper_clique, n, level, side="upper").high

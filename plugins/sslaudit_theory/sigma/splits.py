@@ -104,6 +104,7 @@ def class_distances(
 
     Anchors of its stars are the views of the training images. ``distances`` are those of the space:
     called with one set of views and None, or with two. Raises ``ValueError`` for other shapes.
+    Source: Huang et al., ICLR 2023, d_A.
     """
     train, test = np.asarray(train), np.asarray(test)
     if train.ndim != 3 or test.ndim != 3:
@@ -133,6 +134,7 @@ def concentration(
     images, which must be independent of them. ``budget`` is in steps of the clique search for each
     delta, ``level`` that of the limits.
     Raises ``ValueError`` for no classes, and like ``sigma_curve``.
+    Source: Huang et al., ICLR 2023, (sigma, delta)-augmentation.
     """
     names = range(len(samples)) if classes is None else classes
     if not len(names) or len(names) != len(samples):

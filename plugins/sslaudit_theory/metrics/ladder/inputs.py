@@ -8,7 +8,7 @@ import numpy as np
 from scipy.spatial.distance import cdist
 
 from sslaudit.errors import EncoderError
-from sslaudit_theory.classes.centres import centre_overlap, delta_of_lengths
+from sslaudit_theory.classes.centres import centre_overlap, delta_of_lengths, nearest_centres
 from sslaudit_theory.classes.spread import Decomposition, decomposition
 from sslaudit_theory.norms import NormedViews
 from sslaudit_theory.positives.pairs import sup_alignment
@@ -16,9 +16,6 @@ from sslaudit_theory.sigma.splits import Concentration
 
 if TYPE_CHECKING:
     from sslaudit.inputs import MetricInputs
-
-_TIE = 1e-9
-"""Of r^2: scores of two centres that are closer are equal, and the first class is answered."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -141,9 +138,8 @@ def measured(chosen: Chosen) -> Measured:
 
     wrong = np.empty((n, V), dtype=bool)
     for rows, views in chosen.chunks():
-        scores = (views.reshape(-1, D) @ centres.T - np.square(centres).sum(axis=1) / 2).reshape(-1, V, K)
-        tied = scores >= scores.max(axis=2, keepdims=True) - _TIE * chosen.normed.r**2
-        wrong[rows] = tied.argmax(axis=2) != chosen.labels[rows][:, None]
+        found = nearest_centres(views / chosen.normed.r, centres / chosen.normed.r)
+        wrong[rows] = found != chosen.labels[rows][:, None]
     return Measured(
         chosen=chosen,
         sup=sup,
