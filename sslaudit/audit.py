@@ -25,6 +25,7 @@ from sslaudit.data.groups import group_by
 from sslaudit.encoder import Encoder, Override, Preprocess
 from sslaudit.errors import EncoderError, UsageError
 from sslaudit.extraction import (
+    AlteredImages,
     Choice,
     Embedder,
     Extraction,
@@ -190,6 +191,7 @@ class Line:
                 Materials(
                     features=found.features,
                     pixels=PixelViews(data, found.how, encoder.preprocess),
+                    altered={space: self._altered(found, space, data, cache) for space in found.features},
                     labels=Labels.of(data),
                     train=data.train,
                     kept=KeptEstimates(self._kept, cache / "estimates", views),
@@ -254,6 +256,10 @@ class Line:
             embedder = found.embedder.of(replace(found.how, space=space))
             checks += check_preprocessing(embedder, data, first, cache=cache)
         return checks
+
+    def _altered(self, found: "_Extracted", space: Space, data: Dataset, cache: Path) -> AlteredImages:
+        embedder = found.embedder.of(replace(found.how, space=space))
+        return AlteredImages(embedder, data, cache=cache, on_progress=self._on_progress)
 
     def _assumed(self, encoder: Encoder) -> bool:
         """Whether nothing names the recipe."""

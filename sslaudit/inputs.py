@@ -10,7 +10,7 @@ import numpy as np
 from sslaudit.data import Dataset
 from sslaudit.encoder import Encoder
 from sslaudit.errors import MetricError
-from sslaudit.extraction import PixelViews
+from sslaudit.extraction import AlteredImages, PixelViews
 from sslaudit.results import Estimate
 from sslaudit.specs import MetricSpec
 from sslaudit.store import Features
@@ -53,6 +53,7 @@ class MetricInputs:
         labels: Labels | None = None,
         train: np.ndarray | None = None,
         encoder: Encoder | None = None,
+        altered: AlteredImages | None = None,
         results: Mapping[str, Estimate] | None = None,
     ) -> None:
         self.spec = spec
@@ -63,6 +64,7 @@ class MetricInputs:
         self._labels = labels
         self._train = np.empty(0, dtype=np.int64) if train is None else train
         self._encoder = encoder
+        self._altered = altered
         self._results = results or {}
 
     @property
@@ -110,6 +112,11 @@ class MetricInputs:
     def encoder(self) -> Encoder:
         """The live encoder."""
         return self._have(self._encoder, self.spec.needs.encoder, "encoder")
+
+    @property
+    def altered(self) -> AlteredImages:
+        """The images through alterations of their pixels, in the space that the metric reads."""
+        return self._have(self._altered, self.spec.needs.altered, "altered")
 
     @property
     def results(self) -> Mapping[str, Estimate]:

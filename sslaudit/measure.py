@@ -9,7 +9,7 @@ import numpy as np
 
 from sslaudit.encoder import Encoder
 from sslaudit.errors import MetricError, StoreError
-from sslaudit.extraction import PixelViews
+from sslaudit.extraction import AlteredImages, PixelViews
 from sslaudit.inputs import Labels, MetricInputs
 from sslaudit.kept import KeptEstimates
 from sslaudit.plan import Plan, PlannedMetric, Space
@@ -34,6 +34,7 @@ class Materials:
     encoder: Encoder | None
     images: int
     views: int
+    altered: Mapping[Space, AlteredImages] = field(default_factory=dict)
     unscorable: str
     """Why no score would mean anything; empty when all is well."""
 
@@ -110,6 +111,7 @@ def _estimates(
         labels=materials.labels,
         train=materials.train,
         encoder=materials.encoder,
+        altered=materials.altered.get(metric.space) if metric.space else None,
         results=results,
     )
 

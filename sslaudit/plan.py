@@ -42,7 +42,7 @@ class PlannedMetric:
     def space(self) -> Space | Literal[""]:
         """Where the features it reads live; empty when it reads none. Known after ``Plan.on``."""
         needs = self.spec.needs
-        if not (needs.embeddings or needs.views):
+        if not (needs.embeddings or needs.views or needs.altered):
             return ""
         return "projection" if needs.space == "projection" else "embedding"
 
@@ -142,6 +142,8 @@ def _plan_one(registry: Registry, term: Term) -> PlannedMetric:
     spec = registry.metrics.get(term.name)
     owner = registry.metrics.owner(term.name)
     options = read_options(term.options, spec.options, f"metric '{spec.name}'")
+    if wrong := spec.check(options) if spec.check else "":
+        raise UsageError(f"metric '{spec.name}': {wrong}")
     return PlannedMetric(spec=spec, options=options, plugin=f"{owner.distribution} {owner.version}")
 
 

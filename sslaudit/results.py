@@ -35,6 +35,14 @@ def finite(value: SupportsFloat, what: str) -> float:
     return number
 
 
+def number(value: float) -> str:
+    """Three significant digits in the card's manner: ``.884``, ``1.25``, ``-.31``, ``1.2e-05``."""
+    if value and abs(value) < 1e-3:
+        return f"{value:.1e}"
+    text = f"{value:.3f}" if abs(value) < 10 else f"{value:,.1f}"
+    return text.replace("0.", ".", 1) if text.lstrip("-").startswith("0.") else text
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Interval:
     """A confidence interval."""

@@ -146,6 +146,8 @@ class Needs:
     """Class labels and the train / test split; ``optional`` for a metric that says less without."""
     encoder: bool = False
     """The live encoder."""
+    altered: bool = False
+    """Images whose pixels are changed before the encoder sees them, as embeddings and as pixels."""
     results: tuple[str, ...] = ()
     """Names of metrics whose results are read; they run first, with this metric's options where they
     have options of the same names."""
@@ -177,10 +179,14 @@ class MetricSpec:
     unit: str = ""
     range: tuple[float | None, float | None] = (None, None)
     """The smallest and the largest value there can be."""
-    group: Literal["quality", "factor", "data", "guarantee", "other"] = "other"
-    """Where a card shows it: how good, why, of the data, what theory guarantees, or the rest."""
+    group: Literal["quality", "factor", "data", "guarantee", "pretext", "other"] = "other"
+    """Where a card shows it: how good, why, of the data, what theory guarantees, what pretext tasks can
+    give, or the rest."""
     default: bool = True
     """Whether it runs when the user names no metrics."""
+    check: Callable[[Mapping[str, OptionValue | None]], str] | None = None
+    """``check(options)`` says before any work what is wrong with options that are well-formed one by
+    one; empty when they go together. May be left out."""
     explain: Callable[[Mapping[str, Mapping[str, Detail]]], str] | None = None
     """``explain(estimates)`` writes out the formula with the numbers of a card, for
     ``sslaudit report CARD --explain``; it gets the details of each estimate by its name, which is
@@ -190,7 +196,7 @@ class MetricSpec:
     def data_scoped(self) -> bool:
         """Whether the result does not depend on the encoder."""
         needs = self.needs
-        return not (needs.embeddings or needs.views or needs.encoder or needs.results)
+        return not (needs.embeddings or needs.views or needs.encoder or needs.altered or needs.results)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -214,8 +220,16 @@ class MethodSpec:
     name: str
     summary: str
     source: str
-    build: Callable[..., object]
-    """``build(backbone, dim, **options)`` returns a ``sslaudit.train.methods.Method``."""
+    build: Callable[..., object] | None = None
+    """``build(backbone, dim, **options)`` returns a ``sslaudit.train.methods.Method``, which is trained
+    from two views of each image."""
+    refine: Callable[..., object] | None = None
+    """``refine(task, **options)`` returns a ``sslaudit.train.refinement.Learned``: a head on top of an
+    encoder that stays as it is. A method has either this or ``build``."""
     recipe: str = "simclr"
-    """The recipe when the user names none."""
+    """The recipe when the user names none; read by ``build`` methods alone."""
     options: tuple[Option, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        if (self.build is None) == (self.refine is None):
+            raise UsageError(f"method '{self.name}' needs one of build and refine.")

@@ -1,5 +1,6 @@
 """From metric terms to an ordered plan."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
@@ -11,7 +12,7 @@ from sslaudit.host import Plugin
 from sslaudit.plan import Plan, make_plan
 from sslaudit.registry import Registry
 from sslaudit.results import Estimate
-from sslaudit.specs import MetricSpec, Needs, Option
+from sslaudit.specs import MetricSpec, Needs, Option, OptionValue
 
 KNN = (
     Option(name="k", type=int, default=20, help="neighbours"),
@@ -109,6 +110,16 @@ def test_a_metric_may_run_twice_with_different_options_only() -> None:
 def test_what_is_wrong_with_a_request_is_named(asked: str, error: type[Exception], named: str) -> None:
     with pytest.raises(error, match=named):
         make_plan(registry(spec("knn", options=KNN)), asked)
+
+
+def test_options_that_do_not_go_together_are_refused_before_any_work() -> None:
+    def at_most(options: Mapping[str, OptionValue | None]) -> str:
+        return f"k={options['k']} is above {options['T']}." if options["k"] > options["T"] else ""  # type: ignore[operator]
+
+    found = registry(replace(spec("knn", options=KNN), check=at_most))
+    with pytest.raises(UsageError, match=r"metric 'knn': k=20 is above 0\.07\."):
+        make_plan(found, "knn")
+    assert terms(make_plan(found, "knn(T=30)")) == ["knn(T=30.0)"]
 
 
 def test_metrics_whose_results_are_read_are_added_and_run_first() -> None:

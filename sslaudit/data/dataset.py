@@ -152,6 +152,15 @@ def subset(data: Dataset, *, max_images: int | None = None, per_class: int | Non
     kept = sorted(i for _, i in sorted(ranked)[:max_images])
     if len(kept) == len(data):
         return data
+    left_out = Skipped(reason="left out by the request for fewer", count=len(data) - len(kept))
+    chosen = only(data, kept)
+    return replace(chosen, skipped=(*data.skipped, left_out))
+
+
+def only(data: Dataset, kept: Sequence[int]) -> Dataset:
+    """The images of these indices, in this order, on the sides of the split where they were."""
+    held_out = np.zeros(len(data), dtype=bool)
+    held_out[data.test] = True
     names = None if data.labels is None else [data.classes[data.labels[i]] for i in kept]
     chosen = Dataset.build(
         ref=data.ref,
@@ -160,10 +169,7 @@ def subset(data: Dataset, *, max_images: int | None = None, per_class: int | Non
         class_names=names,
         ids=[data.ids[i] for i in kept],
         splits=["test" if held_out[i] else "train" for i in kept],
-        skipped=[
-            *data.skipped,
-            Skipped(reason="left out by the request for fewer", count=len(data) - len(kept)),
-        ],
+        skipped=data.skipped,
         columns={name: [values[i] for i in kept] for name, values in data.columns.items()},
         groups=None if data.groups is None else [data.groups[i] for i in kept],
         thumbs=None if data.thumbs is None else data.thumbs[kept],

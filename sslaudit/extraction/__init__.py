@@ -1,14 +1,17 @@
 """From encoder and data to features: decode once, V views, one pass of the encoder, parts on disk."""
 
+from sslaudit.extraction.altered import AlteredImages
 from sslaudit.extraction.devices import pick_batch_size, pick_device, pick_workers
 from sslaudit.extraction.embedder import Embedder, embed_batch
-from sslaudit.extraction.how import Extraction, OnProgress, Precision, Progress, ViewsMode
+from sslaudit.extraction.how import Alteration, Extraction, OnProgress, Precision, Progress, ViewsMode
 from sslaudit.extraction.pipeline import extract, features_of, parts_of
 from sslaudit.extraction.pixels import PixelViews
 from sslaudit.extraction.precision import Choice, choose_precision, lower_precision
 from sslaudit.extraction.together import gather, together
 
 __all__ = [
+    "Alteration",
+    "AlteredImages",
     "Choice",
     "Embedder",
     "Extraction",

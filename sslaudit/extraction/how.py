@@ -1,10 +1,11 @@
 """What is extracted, and how: the identity of features."""
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Literal
 
 import torch
+from torch import Tensor
 
 from sslaudit.data import Dataset
 from sslaudit.encoder import Encoder, Preprocess
@@ -17,6 +18,16 @@ Precision = Literal["fp32", "bf16", "fp16"]
 ViewsMode = Literal["per-image", "bank"]
 
 
+@dataclass(frozen=True, slots=True)
+class Alteration:
+    """A change of the pixels of identity views, before the encoder sees them."""
+
+    key: str
+    """What is done, in full: name, version, parameters, seed. A part of the identity of features."""
+    apply: Callable[[Tensor, Sequence[str]], Tensor] = field(compare=False)
+    """``apply(pixels, digests)``: (n, 3, H, W) uint8 and the digest of each image to (n, 3, H', W') uint8."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Extraction:
     """How features are computed; together with encoder and data it is their identity."""
@@ -26,6 +37,8 @@ class Extraction:
     """V, the identity view included."""
     seed: int
     views_mode: ViewsMode = "per-image"
+    alteration: Alteration | None = None
+    """What is done to the pixels of all views; None for nothing."""
     space: Space = "embedding"
     precision: Precision = "fp32"
     compiled: bool = False
@@ -66,7 +79,9 @@ class Extraction:
         }
 
     def _drawn(self) -> dict[str, object]:
+        altered = {} if self.alteration is None else {"alteration": self.alteration.key}
         return {
+            **altered,
             "recipe": self.recipe.key() if self.draws else "",
             "operations": OPERATIONS,
             "views": self.views,
@@ -79,13 +94,19 @@ class Extraction:
         """Whether anything is drawn: one view is the identity view, whatever the recipe and the seed."""
         return self.views > 1 and not self.recipe.identity
 
+    @property
+    def _seen_through(self) -> str:
+        if self.alteration is not None:
+            return self.alteration.key
+        return self.recipe.key() if self.draws else "identity view"
+
     def about(self, encoder: Encoder, data: Dataset) -> dict[str, str | int]:
         """What a person reads about these features in ``sslaudit cache ls``; no part of the key."""
         return {
             "encoder": encoder.ref,
             "data": data.ref,
             "images": len(data),
-            "recipe": self.recipe.key() if self.draws else "identity view",
+            "recipe": self._seen_through,
             "views": self.views,
             "seed": self.seed,
             "space": self.space,

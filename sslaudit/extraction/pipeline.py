@@ -67,7 +67,7 @@ def features_of(
             _project_parts(embedder, embedded.parts, parts, missing, advance)
             missing = []
         pixels = PixelViews(data, how, encoder.preprocess)
-        with _decoded(pixels, [i for part in missing for i in parts.block(part)]) as images:
+        with decoded(pixels, [i for part in missing for i in parts.block(part)]) as images:
             for part in missing:
                 parts.write(part, _part(embedder, pixels, parts.block(part), images, advance))
     gather(world, None)  # every part is there when all have come
@@ -120,7 +120,7 @@ def _rebatched(pieces: Iterable[Tensor], size: int) -> Iterator[Tensor]:
 
 
 @contextlib.contextmanager
-def _decoded(pixels: PixelViews, order: list[int]) -> Iterator[Iterator[np.ndarray]]:
+def decoded(pixels: PixelViews, order: list[int]) -> Iterator[Iterator[np.ndarray]]:
     """The decoded images in order, some ahead when there are workers.
 
     Threads, not processes: decoding releases the interpreter lock, and threads need no shared

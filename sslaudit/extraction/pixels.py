@@ -78,9 +78,14 @@ class PixelViews:
 
     def views(self, block: Sequence[int], images: Sequence[np.ndarray]) -> Tensor:
         """The views (n, V, 3, H, W) of the decoded images of ``block``, on the device."""
-        return make_views(
+        views = make_views(
             images, self._uniforms(block), self.how.recipe, self.preprocess, device=self.how.device
         )
+        if self.how.alteration is None:
+            return views
+        digests = [self.data.digests[i] for i in block for _ in range(self.how.views)]
+        altered = self.how.alteration.apply(views.flatten(0, 1), digests)
+        return altered.view(len(block), self.how.views, *altered.shape[1:])
 
     def made(
         self, block: Sequence[int], images: Iterator[np.ndarray]

@@ -16,6 +16,7 @@ _GROUPS = (
     ("factor", "Why", "lower is better"),
     ("data", "Of the data", "the same for every encoder"),
     ("guarantee", "Guarantee", "error at most"),
+    ("pretext", "Pretext", "what f(x) says of z within a class; lower is better"),
     ("other", "Other", ""),
 )
 

@@ -42,7 +42,8 @@ class Meter:
         self._bar.stop()
 
     def wait(self, name: str) -> None:
-        """Something of unknown length goes on."""
+        """Something goes on whose length is not known yet."""
+        self._name, self._began = name, time.monotonic()
         self._show(name, total=None)
 
     def start(self, name: str) -> None:
@@ -52,8 +53,10 @@ class Meter:
 
     def update(self, progress: Stand) -> None:
         """Show where the extraction stands."""
-        seconds = max(time.monotonic() - self._began, 1e-9)
         fresh = progress.done - progress.cached
+        if not fresh:  # an extraction begins, perhaps one of several under this name
+            self._began = time.monotonic()
+        seconds = max(time.monotonic() - self._began, 1e-9)
         stand = f"{progress.done:,} of {progress.total:,} views"
         if fresh:
             stand += f"  {fresh / seconds:,.0f}/s"
@@ -64,6 +67,17 @@ class Meter:
             left = _clock((progress.total - progress.done) * seconds / fresh)
             self.say(f"{self._name}: {stand}, {left} left")
 
+    def step(self, number: int, loss: float) -> None:
+        """Show where a search stands that may end before its last step."""
+        if number == 1:
+            self.wait(self._name)
+        stand = f"step {number:,}, loss {loss:.4f}"
+        if self._task is not None:
+            self._bar.update(self._task, stand=stand)
+        if not self._live and time.monotonic() - self._spoke >= _EVERY_SECONDS:
+            self._spoke = time.monotonic()
+            self.say(f"{self._name}: {stand}")
+
     def _show(self, name: str, *, total: int | None) -> None:
         if self._task is not None:
             self._bar.remove_task(self._task)
@@ -71,7 +85,7 @@ class Meter:
 
     def say(self, message: str) -> None:
         """One line."""
-        self._console.print(message, markup=False)
+        self._console.print(message, markup=False, soft_wrap=True)
 
 
 def _clock(seconds: float) -> str:

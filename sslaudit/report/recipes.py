@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sslaudit.report import words
+from sslaudit.results import number
 
 if TYPE_CHECKING:
     from sslaudit.augmentations import Ranking
@@ -21,7 +22,7 @@ def table(ranking: "Ranking") -> RenderableType:
     names = [f"{record.summary}, {words.beside(record)}".removesuffix(", ") for record in best]
     rows.add_row("", "recipe", *(Text(name, style="italic") for name in names))
     for place, one in zip(ranking.places, ranking.recipes, strict=True):
-        cells = (f"{words.number(r.value or 0.0)} {words.interval(r)}" for r in one.metrics)
+        cells = (f"{number(r.value or 0.0)} {words.interval(r)}" for r in one.metrics)
         rows.add_row(str(place), Text(words.cut(one.recipe, 28), style="bold"), *map(Text, cells))
     lines = [
         f"{one.recipe}: {said}." for one in ranking.recipes for said in one.metrics[-1].headline.values()

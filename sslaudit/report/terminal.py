@@ -8,13 +8,18 @@ from rich.text import Text
 
 from sslaudit.report import words
 from sslaudit.report.card import ReportCard
-from sslaudit.results import Interval
+from sslaudit.results import Interval, number
 
 _WIDTH = 80
 _LABEL, _HALF = 28, 25
 """Width of the labels, and of each of two columns beside them."""
 
-_GROUPS = ("quality", "factor", "data", "guarantee", "other")
+_HEADINGS = {
+    "quality": ("how good", ["higher is better"]),
+    "pretext": ("pretext: what f(x) says of z within a class", ["lower is better"]),
+    "other": ("other", []),
+}
+_GROUPS = ("quality", "factor", "data", "guarantee", "pretext", "other")
 
 
 def render(card: ReportCard, *, next_step: str = "") -> RenderableType:
@@ -39,7 +44,8 @@ def render(card: ReportCard, *, next_step: str = "") -> RenderableType:
         elif len(spaces) == 2:
             blocks += [Text(), _beside(_heading(card, group, ""), card, group, spaces)]
         elif found := [row for space in spaces for row in words.rows(card, group, space) if row.value != "-"]:
-            blocks += [Text(), _table(_heading(card, group, spaces[0]), found)]
+            heading = _heading(card, group, spaces[0])
+            blocks += [Text(), _readings(heading, found) if group == "pretext" else _table(heading, found)]
     notes = [("not computed", f"{term}: {reason}") for term, reason in words.not_computed(card)]
     notes += [("skipped", line) for line in words.skipped(card)]
     notes += [("problem", line) for line in card.problems]
@@ -82,9 +88,7 @@ def side_by_side(cards: Sequence[ReportCard], names: Sequence[str]) -> Renderabl
 def difference(label: str, value: float, interval: Interval) -> str:
     """``+.171 [.140, .203]``, for a sentence."""
     sign = "+" if value > 0 else ""
-    return (
-        f"{label} {sign}{words.number(value)} [{words.number(interval.low)}, {words.number(interval.high)}]"
-    )
+    return f"{label} {sign}{number(value)} [{number(interval.low)}, {number(interval.high)}]"
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -105,8 +109,7 @@ def _heading(card: ReportCard, group: str, space: str) -> str:
         where += ["unit norm"] if norms == {"sphere"} else []
         views = words.plural(card.data.views, "view", "views")
         return f"why ({', '.join([*where, f'recipe {card.data.recipe}', views])}; lower is better)"
-    name = {"quality": "how good", "other": "other"}[group]
-    better = ["higher is better"] if group == "quality" else []
+    name, better = _HEADINGS[group]
     said = "; ".join([*where, *better])
     return f"{name} ({said})" if said else name
 
@@ -189,6 +192,19 @@ def _table(heading: str, found: Sequence[words.Row]) -> RenderableType:
     return Group(Text(heading), table)
 
 
+def _readings(heading: str, found: Sequence[words.Row]) -> RenderableType:
+    """A table whose rows are read with what stands beside their values."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(min_width=_LABEL, no_wrap=True)
+    table.add_column(justify="right", min_width=6, no_wrap=True)
+    table.add_column(min_width=12, no_wrap=True)
+    table.add_column()
+    for row in found:
+        shown = row.interval if row.record.interval else ""
+        table.add_row(Text(f"  {row.label}"), Text(row.value), Text(shown), Text(row.extra))
+    return Group(Text(heading), table)
+
+
 def _checks(card: ReportCard) -> str:
     passed = sum(check.status == "pass" for check in card.checks)
     return f"{passed} of {len(card.checks)}"
@@ -197,5 +213,5 @@ def _checks(card: ReportCard) -> str:
 def _cell(card: ReportCard, term: str, name: str) -> str:
     for record in card.metrics:
         if (record.term, record.name) == (term, name):
-            return "-" if record.value is None else f"{words.number(record.value)} {words.interval(record)}"
+            return "-" if record.value is None else f"{number(record.value)} {words.interval(record)}"
     return "-"

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from sslaudit.errors import RefError
 from sslaudit.refs import EncoderRef
 from sslaudit.report.card import EncoderRecord, LoadRecord, MetricRecord, PreprocessRecord, ReportCard
+from sslaudit.results import number
 
 _CAPITALS = {
     "finite": "NOT FINITE",
@@ -154,14 +155,6 @@ def extraction(card: ReportCard) -> list[tuple[str, str]]:
     return lines
 
 
-def number(value: float) -> str:
-    """Three significant digits in the card's manner: ``.884``, ``1.25``, ``-.31``, ``1.2e-05``."""
-    if value and abs(value) < 1e-3:
-        return f"{value:.1e}"
-    text = f"{value:.3f}" if abs(value) < 10 else f"{value:,.1f}"
-    return text.replace("0.", ".", 1) if text.lstrip("-").startswith("0.") else text
-
-
 def interval(record: MetricRecord) -> str:
     """``[.863, .902]``, or why there is none."""
     if record.interval is None:
@@ -236,9 +229,12 @@ def _accuracy(card: ReportCard) -> list[tuple[str, str]]:
 
 
 def _said_by_metrics(card: ReportCard) -> list[tuple[str, str]]:
-    """What metrics say on the first screen; h or z where there are two spaces, or it is no embedding."""
+    """What metrics say on the first screen, of pretext tasks last.
+
+    h or z where there are two spaces, or it is no embedding.
+    """
     found: dict[tuple[str, str], str] = {}
-    for record in card.metrics:
+    for record in sorted(card.metrics, key=lambda record: record.group == "pretext"):
         for word, sentence in record.headline.items():
             found.setdefault((word, record.space), sentence)
     named = any(space == "projection" for _, space in found)
@@ -265,5 +261,6 @@ def _term(record: MetricRecord) -> str:
 
 
 def beside(record: MetricRecord) -> str:
-    """What stands beside a value: the worst pair of classes, or where it was taken."""
-    return str(record.details.get("worst_pair") or record.details.get("at") or "")
+    """What stands beside a value: the worst pair of classes, where it was taken, or how to read it."""
+    said = (record.details.get(name) for name in ("worst_pair", "at", "reading"))
+    return str(next(filter(None, said), ""))

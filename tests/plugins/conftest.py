@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from sslaudit.encoder import Encoder
+from sslaudit.extraction import AlteredImages
 from sslaudit.inputs import Labels, MetricInputs
 from sslaudit.refs import Term
 from sslaudit.results import Estimate
@@ -63,6 +64,7 @@ def measure_term(tmp_path: Path) -> Measure:
         results: Mapping[str, Estimate] | None = None,
         encoder: Encoder | None = None,
         transforms: Mapping[str, np.ndarray] | None = None,
+        altered: AlteredImages | None = None,
     ) -> Any:
         term = Term.parse(text)
         spec = SPECS[term.name]
@@ -88,6 +90,7 @@ def measure_term(tmp_path: Path) -> Measure:
                 pixels=ArrayPixels(seen, transforms or {}),  # type: ignore[arg-type]
                 results=results,
                 encoder=encoder,
+                altered=altered,
             )
         )
         for estimate in answer.values() if isinstance(answer, Mapping) else (answer,):
