@@ -1,4 +1,4 @@
-"""The theory of contrastive learning, as metrics and as plain functions on arrays.
+"""The theories of contrastive and of pretext learning, as metrics and as plain functions on arrays.
 
 Functions are imported when they are first used, so ``import sslaudit_theory`` loads no array library.
 """
@@ -50,6 +50,18 @@ if TYPE_CHECKING:
     from sslaudit_theory.classes.spread import cdnv_bound as cdnv_bound
     from sslaudit_theory.classes.spread import decomposition as decomposition
     from sslaudit_theory.classes.spread import held_back_by as held_back_by
+    from sslaudit_theory.independence.condition import C1 as C1
+    from sslaudit_theory.independence.condition import c1_test as c1_test
+    from sslaudit_theory.independence.condition import reading_of as reading_of
+    from sslaudit_theory.independence.condition import verdict_of as verdict_of
+    from sslaudit_theory.independence.continuous import Gcm as Gcm
+    from sslaudit_theory.independence.continuous import cross_fitted_residuals as cross_fitted_residuals
+    from sslaudit_theory.independence.continuous import gcm as gcm
+    from sslaudit_theory.independence.dependence import Effect as Effect
+    from sslaudit_theory.independence.dependence import debiased_cka as debiased_cka
+    from sslaudit_theory.independence.dependence import unbiased_hsic as unbiased_hsic
+    from sslaudit_theory.independence.dependence import within_class_rv as within_class_rv
+    from sslaudit_theory.independence.holm import holm as holm
     from sslaudit_theory.losses.cross_correlation import cross_correlation_loss as cross_correlation_loss
     from sslaudit_theory.losses.cross_correlation import cross_correlation_split as cross_correlation_split
     from sslaudit_theory.losses.cross_correlation import standardise as standardise
@@ -84,6 +96,16 @@ if TYPE_CHECKING:
     from sslaudit_theory.positives.theorem2 import finite_bank_bound as finite_bank_bound
     from sslaudit_theory.positives.theorem2 import sharp_bank_bound as sharp_bank_bound
     from sslaudit_theory.positives.theorem2 import theorem2_bound as theorem2_bound
+    from sslaudit_theory.pretext.canonical import canonical_correlations as canonical_correlations
+    from sslaudit_theory.pretext.canonical import partial_correlations as partial_correlations
+    from sslaudit_theory.pretext.epsilon import eps_ci as eps_ci
+    from sslaudit_theory.pretext.epsilon import eps_ci_cross_fitted as eps_ci_cross_fitted
+    from sslaudit_theory.pretext.epsilon import eps_ci_plug_in as eps_ci_plug_in
+    from sslaudit_theory.pretext.epsilon import partial_covariance as partial_covariance
+    from sslaudit_theory.pretext.predictor import PredictorGap as PredictorGap
+    from sslaudit_theory.pretext.predictor import predictor_gap as predictor_gap
+    from sslaudit_theory.pretext.sufficiency import Sufficiency as Sufficiency
+    from sslaudit_theory.pretext.sufficiency import refining as refining
     from sslaudit_theory.sigma.augmented import augmented_distance as augmented_distance
     from sslaudit_theory.sigma.augmented import augmented_distances as augmented_distances
     from sslaudit_theory.sigma.augmented import augmented_winners as augmented_winners
@@ -181,6 +203,42 @@ _HOMES = {
         "whitening_limits",
         "within_class_scatter",
     ),
+    "independence.condition": (
+        "C1",
+        "c1_test",
+        "reading_of",
+        "verdict_of",
+    ),
+    "independence.continuous": (
+        "Gcm",
+        "cross_fitted_residuals",
+        "gcm",
+    ),
+    "independence.dependence": (
+        "Effect",
+        "debiased_cka",
+        "unbiased_hsic",
+        "within_class_rv",
+    ),
+    "independence.holm": ("holm",),
+    "pretext.canonical": (
+        "canonical_correlations",
+        "partial_correlations",
+    ),
+    "pretext.epsilon": (
+        "eps_ci",
+        "eps_ci_cross_fitted",
+        "eps_ci_plug_in",
+        "partial_covariance",
+    ),
+    "pretext.predictor": (
+        "PredictorGap",
+        "predictor_gap",
+    ),
+    "pretext.sufficiency": (
+        "Sufficiency",
+        "refining",
+    ),
     "certificates.verdicts": ("Certificate", "Guarantee", "Shares", "guarantee_of_bound"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
@@ -190,7 +248,7 @@ __all__ = sorted(_HOME)
 
 @hookimpl
 def sslaudit_metrics() -> Iterable[MetricSpec]:
-    """The three factors, Theorem 1, and the losses with their parts."""
+    """The three factors, Theorem 1, the losses with their parts, and the conditions of pretext learning."""
     from sslaudit_theory.metrics import METRICS
 
     return METRICS

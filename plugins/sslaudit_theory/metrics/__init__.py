@@ -1,7 +1,7 @@
 """What this plugin measures: descriptions only, so that listing them imports no array library."""
 
 from sslaudit.specs import MetricSpec, Needs, Option, deferred
-from sslaudit_theory.options import NORM
+from sslaudit_theory.options import IMAGES, NORM, PRETEXT
 
 _IMAGES = Option(
     name="images", type=int, default=200, minimum=2, help="at most so many images of each class and split"
@@ -14,7 +14,17 @@ _QUANTILE = Option(
     maximum=1.0,
     help="delta is this quantile of the distances between plain images of one class",
 )
+_LAMBDA = Option(
+    name="lam",
+    type=float,
+    default=0.02,
+    minimum=1e-6,
+    maximum=1e3,
+    help="lambda, the weight of z",
+)
 _PAPER = "Huang et al., ICLR 2023"
+_PRETEXT = "Teng et al., AISTATS 2022"
+_MISTAKE = deferred("sslaudit_theory.options:pretext_mistake")
 
 METRICS = (
     MetricSpec(
@@ -140,5 +150,76 @@ METRICS = (
         unit="squared correlation",
         range=(0.0, None),
         group="other",
+    ),
+    MetricSpec(
+        name="ci-condition",
+        version=1,
+        summary="C1",
+        source=f"{_PRETEXT}, Criterion C1",
+        needs=Needs(altered=True, labels=True),
+        compute=deferred("sslaudit_theory.metrics.ci_condition:compute"),
+        options=(
+            *PRETEXT,
+            Option(name="draws", type=int, default=499, minimum=199, help="draws of each null distribution"),
+        ),
+        check=_MISTAKE,
+        direction="lower",
+        unit="RV, debiased",
+        range=(-1.0, 1.0),
+        group="pretext",
+    ),
+    MetricSpec(
+        name="ci-epsilon",
+        version=1,
+        summary="eps_CI^2",
+        source="Lee et al., NeurIPS 2021, Definition 4.1",
+        needs=Needs(altered=True, labels=True),
+        compute=deferred("sslaudit_theory.metrics.ci_epsilon:compute"),
+        options=PRETEXT,
+        check=_MISTAKE,
+        direction="lower",
+        unit="fraction",
+        range=(0.0, 1.0),
+        group="pretext",
+    ),
+    MetricSpec(
+        name="predictor-gap",
+        version=1,
+        summary="predictor gap (C2)",
+        source=f"{_PRETEXT}, Criterion C2",
+        needs=Needs(embeddings=True, labels=True),
+        compute=deferred("sslaudit_theory.metrics.predictor_gap:compute"),
+        options=(IMAGES,),
+        direction="lower",
+        unit="squared error of one-hot labels",
+        range=(0.0, None),
+        group="pretext",
+    ),
+    MetricSpec(
+        name="pretext-loss",
+        version=1,
+        summary="L(f; P)",
+        source=f"{_PRETEXT}, objective L(f; P)",
+        needs=Needs(altered=True, labels=True, results=("ci-condition", "predictor-gap")),
+        compute=deferred("sslaudit_theory.metrics.pretext_loss:compute"),
+        options=(*PRETEXT, _LAMBDA),
+        check=_MISTAKE,
+        direction="lower",
+        unit="squared error",
+        group="pretext",
+    ),
+    MetricSpec(
+        name="downstream-sufficiency",
+        version=1,
+        summary="refining with labels",
+        source=f"{_PRETEXT}, Theorem 3",
+        needs=Needs(altered=True, labels=True),
+        compute=deferred("sslaudit_theory.metrics.downstream_sufficiency:compute"),
+        options=(*PRETEXT, _LAMBDA),
+        check=_MISTAKE,
+        direction="lower",
+        unit="difference of error",
+        range=(-1.0, 1.0),
+        group="pretext",
     ),
 )

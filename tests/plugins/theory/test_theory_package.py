@@ -10,7 +10,7 @@ import pytest
 import sslaudit_theory
 from sslaudit_theory.norms import NORMS
 
-METRICS = (
+CONTRASTIVE = (
     "alignment",
     "divergence",
     "concentration",
@@ -19,6 +19,14 @@ METRICS = (
     "infonce-split",
     "cross-correlation-split",
 )
+PRETEXT = (
+    "ci-condition",
+    "ci-epsilon",
+    "predictor-gap",
+    "pretext-loss",
+    "downstream-sufficiency",
+)
+METRICS = (*CONTRASTIVE, *PRETEXT)
 
 LISTING = """
 import sys
@@ -64,15 +72,29 @@ def test_the_specs() -> None:
         options = {option.name: option for option in spec.options}
         assert spec.direction == "lower"
         assert spec.data_scoped == (name == "concentration")
-        if name != "concentration":
+        if name in CONTRASTIVE and name != "concentration":
             assert options["norm"].default == "sphere"
             assert options["norm"].choices == NORMS
-    spaces = {name: spec.needs.space for name, spec in specs.items() if not spec.data_scoped}
-    assert {name for name, space in spaces.items() if space == "trained"} == set(METRICS[-2:])
+    contrastive = {name: specs[name].needs for name in CONTRASTIVE}
+    spaces = {name: needs.space for name, needs in contrastive.items() if name != "concentration"}
+    assert {name for name, space in spaces.items() if space == "trained"} == set(CONTRASTIVE[-2:])
     assert set(spaces.values()) == {"both", "trained"}
-    labels = {name: spec.needs.labels for name, spec in specs.items()}
-    assert not labels["alignment"]
-    assert {name for name, needed in labels.items() if needed == "optional"} == set(METRICS[-2:])
-    assert set(specs["theorem1"].needs.results) == {METRICS[0], *METRICS[2:4]}
+    assert not contrastive["alignment"].labels
+    optional = {name for name, needs in contrastive.items() if needs.labels == "optional"}
+    assert optional == set(CONTRASTIVE[-2:])
+    assert set(contrastive["theorem1"].results) == {CONTRASTIVE[0], *CONTRASTIVE[2:4]}
     handed = {option.name for option in specs["theorem1"].options}
     assert handed == {"norm", "images"}, "what it hands on to the metrics that it reads"
+
+
+def test_metrics_of_pretext_learning_see_one_set_of_targets() -> None:
+    specs = {spec.name: spec for spec in sslaudit_theory.sslaudit_metrics()}
+    shared = {option.name for option in specs["ci-epsilon"].options}
+    assert shared == {"z", "crop", "seen", "describe", "images"}
+    for name in PRETEXT:
+        needs, options = specs[name].needs, {option.name for option in specs[name].options}
+        assert needs.labels is True
+        assert specs[name].group == "pretext"
+        assert needs.altered == (name != "predictor-gap")
+        assert not needs.altered or (options >= shared and specs[name].check is not None)
+    assert specs["pretext-loss"].needs.results == ("ci-condition", "predictor-gap")

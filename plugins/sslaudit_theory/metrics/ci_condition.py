@@ -1,0 +1,160 @@
+"""The metric ``ci-condition``: is f(x) uncorrelated with the pretext target, given the class?"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sslaudit.results import Bars, Detail, Estimate, Figure, Interval, Verdict, number
+from sslaudit_theory.independence.condition import C1, c1_test, reading_of, verdict_of
+from sslaudit_theory.independence.dependence import Effect, within_class_rv
+from sslaudit_theory.independence.holm import holm
+from sslaudit_theory.metrics.pretext_pairs import Pairs, of_targets
+
+if TYPE_CHECKING:
+    from sslaudit.inputs import MetricInputs
+
+ALPHA = 0.05
+CLASSES_SHOWN = 40
+"""More classes are cut to those with the largest effect."""
+LISTED = 5
+"""Classes that are listed by name."""
+
+
+def compute(inputs: "MetricInputs") -> dict[str, Estimate]:
+    """For each pretext target the debiased within-class RV of features and target, tested two ways."""
+    draws = int(inputs.options["draws"])
+    return of_targets(inputs, lambda pairs: estimates(pairs, draws=draws, rng=inputs.rng()))
+
+
+def estimates(pairs: Sequence[Pairs], *, draws: int, rng: np.random.Generator) -> dict[str, Estimate]:
+    """By target; of several targets the p values of the multiplier test are Holm's.
+
+    ``draws`` are those of each null.
+    """
+    strict = ALPHA / len(pairs)  # what Holm asks of the smallest p value
+    tested = [c1_test(one.f, one.z, one.labels, rng=rng, draws=draws, alpha=strict) for one in pairs]
+    able = [place for place, c1 in enumerate(tested) if c1.p_multiplier is not None]
+    adjusted = dict(zip(able, holm([tested[place].p_multiplier or 0.0 for place in able]), strict=True))
+    made = {
+        one.target: _estimate(one, c1, adjusted.get(place), several=len(able) > 1)
+        for place, (one, c1) in enumerate(zip(pairs, tested, strict=True))
+    }
+    first = pairs[0].target
+    return {**made, first: replace(made[first], headline=_headline(made))}
+
+
+def _headline(made: Mapping[str, Estimate]) -> dict[str, str]:
+    """The verdict on each target; of a single one with its effect and that of raw pixels."""
+    said = {target: str(one.details["reading"]) for target, one in made.items() if "reading" in one.details}
+    if len(said) != 1:
+        listed = "; ".join(f"z = {target}: {verdict}" for target, verdict in said.items())
+        return {"PRETEXT": listed} if said else {}
+    ((target, verdict),) = said.items()
+    value, pixels = made[target].value, made[target].details.get("pixels")
+    share = "" if value is None else f": RV of f(x) and z within classes {number(value)}, 0 under C1"
+    beside = f"; of raw pixels {number(pixels)}" if isinstance(pixels, float) else ""
+    return {"PRETEXT": f"{verdict}, with z = {target}{share}{beside}"}
+
+
+def _estimate(pairs: Pairs, c1: C1, p: float | None, *, several: bool) -> Estimate:
+    verdict = verdict_of(c1, p, ALPHA)
+    label = f"C1, z = {pairs.target}"
+    if c1.reason:
+        return Estimate(value=None, reason=verdict, verdict="not-applicable", label=label)
+    if c1.rho2 is None:
+        return Estimate(
+            value=None,
+            reason=verdict,
+            verdict="vacuous" if c1.trivial else _called(p),
+            label=label,
+            details={"reading": verdict, **_details(pairs, c1, p, several)},
+        )
+    floor = within_class_rv(pairs.floor, pairs.z, pairs.labels)
+    return Estimate(
+        value=c1.rho2,
+        interval=_interval(c1),
+        no_interval="" if c1.low is not None else c1.method,
+        verdict=_called(p),
+        label=label,
+        note=_note(pairs, c1, p, floor),
+        details={"reading": verdict, **_details(pairs, c1, p, several), **_floor(floor)},
+        figures=_figures(pairs, c1),
+    )
+
+
+def _called(p: float | None) -> Verdict:
+    return "fails" if p is not None and p <= ALPHA else "inconclusive"
+
+
+def _interval(c1: C1) -> Interval | None:
+    if c1.low is None or c1.high is None:
+        return None
+    return Interval(low=c1.low, high=c1.high, level=c1.level, method=c1.method)
+
+
+def _note(pairs: Pairs, c1: C1, p: float | None, floor: Effect) -> str:
+    said = [
+        "Debiased RV coefficient of z and the embedding of what the encoder sees, within classes: 0 on "
+        f"average under C1, 1 where one is the other turned and rescaled. {reading_of(c1, p, ALPHA)}"
+    ]
+    if floor.rho2 is not None:
+        said.append(f"Raw pixels of what the encoder sees have {number(floor.rho2)}.")
+    if c1.dropped:
+        listed = ", ".join(f"{pairs.names[label]} ({n})" for label, n in c1.dropped[:LISTED])
+        more = ", ..." if len(c1.dropped) > LISTED else ""
+        said.append(f"Left out, with fewer than 5 images: {listed}{more} ({len(c1.dropped):,} in all).")
+    if c1.constant:
+        listed = ", ".join(f"{pairs.names[label]} ({which})" for label, which in c1.constant[:LISTED])
+        more = ", ..." if len(c1.constant) > LISTED else ""
+        said.append(f"Constant within a class: {listed}{more}.")
+    return " ".join(said)
+
+
+def _details(pairs: Pairs, c1: C1, p: float | None, several: bool) -> dict[str, Detail]:
+    measured = [one for one in c1.classes if one.rho2 is not None]
+    worst = max(measured, key=lambda one: one.rho2 or 0.0) if measured else None
+    return {
+        "p_multiplier": c1.p_multiplier,
+        "p_multiplier_holm": p if several else None,
+        "multiplier_exact": c1.exact_multiplier,
+        "p_permutation": c1.p_permutation,
+        "permutation_exact": c1.exact_permutation,
+        "detectable": c1.detectable,
+        "no_detectable": c1.no_detectable or None,
+        "T": c1.statistic,
+        "T_pooled": c1.pooled,
+        "rv_plug_in": c1.plug_in,
+        "most_dependent_class": None if worst is None else pairs.names[worst.label],
+        "most_dependent_class_rv": None if worst is None else worst.rho2,
+        "images": sum(one.n for one in c1.classes),
+        "classes": len(c1.classes),
+        "classes_left_out": len(c1.dropped),
+        "dim_f": pairs.f.shape[1],
+        "dim_z": pairs.z.shape[1],
+    }
+
+
+def _floor(floor: Effect) -> dict[str, Detail]:
+    return {
+        "pixels": floor.rho2,
+        "pixels_low": floor.interval.low if floor.interval else None,
+        "pixels_high": floor.interval.high if floor.interval else None,
+    }
+
+
+def _figures(pairs: Pairs, c1: C1) -> tuple[Figure, ...]:
+    measured = sorted((one for one in c1.classes if one.rho2 is not None), key=lambda one: -(one.rho2 or 0.0))
+    if not measured:
+        return ()
+    shown = measured[:CLASSES_SHOWN]
+    cut = f", the {CLASSES_SHOWN} largest" if len(measured) > CLASSES_SHOWN else ""
+    return (
+        Bars(
+            title=f"what f(x) and z = {pairs.target} share in each class{cut}",
+            labels=[pairs.names[one.label] for one in shown],
+            values=[one.rho2 or 0.0 for one in shown],
+            value_label="RV, debiased",
+        ),
+    )

@@ -1,0 +1,134 @@
+"""The metric ``downstream-sufficiency``: whether the labels at hand are enough to refine the encoder."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sslaudit.results import Curve, Detail, Estimate, Interval, Series
+from sslaudit.stats import clopper_pearson, paired_difference
+from sslaudit_theory.metrics.pretext_pairs import Pairs, of_targets
+from sslaudit_theory.pretext.sufficiency import AtSize, Sufficiency, refining, rule
+
+if TYPE_CHECKING:
+    from sslaudit.inputs import MetricInputs
+
+
+def compute(inputs: "MetricInputs") -> dict[str, Estimate]:
+    """The change of the error by refining with all labels, for the first target: refining takes long."""
+    lam = float(inputs.options["lam"])
+    return of_targets(
+        inputs, lambda pairs: {pairs[0].target: sufficiency_of(pairs[0], inputs.rng(), lam=lam)}
+    )
+
+
+def sufficiency_of(pairs: Pairs, rng: np.random.Generator, *, lam: float) -> Estimate:
+    """Errors with and without refining at several numbers of labels, and what to do with the labels."""
+    try:
+        found = refining(pairs.f, pairs.z, pairs.labels, pairs.train, rng, lam=lam)
+    except ValueError as error:
+        return Estimate.not_applicable(str(error).rstrip("."))
+    compared = [_compared(size, rng) for size in found.sizes]
+    last, most = compared[-1], found.sizes[-1].n0
+    return Estimate(
+        value=last.difference,
+        interval=last.interval,
+        label="refining with labels",
+        note=_note(found, pairs, lam),
+        headline={"REFINING": verdict(found, last)},
+        details={
+            "reading": f"n0 = {most / found.dim:.3g} d_f",
+            "rule": rule(most, found.dim),
+            "n0": most,
+            "d_f": found.dim,
+            "embedding": pairs.f.shape[1],
+            "kept": found.kept,
+            "refined": found.refined,
+            "lam": lam,
+            **{
+                name: value for place, one in enumerate(compared, 1) for name, value in one.row(place).items()
+            },
+        },
+        figures=(_figure(compared),),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """Mean errors at one number of labels; the difference is that of refining minus not."""
+
+    n0: int
+    plain: float
+    refined: float
+    difference: float
+    interval: Interval
+
+    def row(self, place: int) -> dict[str, Detail]:
+        """The numbers as details of row ``place`` of a table."""
+        return {
+            f"n0_{place}": self.n0,
+            f"error_plain_{place}": self.plain,
+            f"error_refined_{place}": self.refined,
+            f"difference_{place}": self.difference,
+            f"difference_low_{place}": self.interval.low,
+            f"difference_high_{place}": self.interval.high,
+        }
+
+
+def verdict(found: Sufficiency, last: Compared) -> str:
+    """Whether to refine with all labels that there are, in one sentence."""
+    n0, d_f = last.n0, found.dim
+    where = f"the {found.kept} leading ones" if found.kept < d_f else "them"
+    points = f"{100 * abs(last.difference):.1f} points"
+    limits = f"[{100 * last.interval.low:+.1f}, {100 * last.interval.high:+.1f}]"
+    changes = {True: f"raises the error by {points}", False: f"lowers the error by {points}"}
+    measured = f"{changes[last.difference >= 0]} {limits}"
+    if n0 <= d_f:
+        return (
+            f"do not: {n0:,} labels in {d_f:,} dimensions fit any labels, so refining carries no label "
+            f"information; refining {where} {measured}"
+        )
+    with_labels = f"with {n0:,} labels ({n0 / d_f:.1f} x {d_f:,} dimensions) refining {where}"
+    if last.interval.low > 0:
+        return f"do not: {with_labels} {measured}"
+    if last.interval.high < 0:
+        return f"yes: {with_labels} {measured}"
+    change = f"changes the error by {100 * last.difference:+.1f} points {limits}"
+    return f"no gain seen, so do not: {with_labels} {change}"
+
+
+def _compared(size: AtSize, rng: np.random.Generator) -> Compared:
+    difference, interval = paired_difference(size.refined, size.plain, rng)
+    if not (size.refined != size.plain).any():  # a bootstrap of zeros would claim certainty
+        most = clopper_pearson(0, len(size.plain)).high
+        interval = Interval(
+            low=-most,
+            high=most,
+            method=f"Clopper-Pearson limit of the share of images told apart, none of {len(size.plain):,} is",
+        )
+    return Compared(size.n0, size.plain.mean(), size.refined.mean(), difference, interval)
+
+
+def _note(found: Sufficiency, pairs: Pairs, lam: float) -> str:
+    held_out = len(found.sizes[-1].plain)
+    whole = found.kept == pairs.f.shape[1]
+    what = "f is" if whole else f"the {found.kept} leading components of f are"
+    return (
+        f"Change of the error of a ridge head on {held_out:,} held-out images when {what} refined to "
+        f"{found.refined} dimensions by minimising L(f; P), z = {pairs.target}, lambda = {lam:g}, with the "
+        "labels that the head sees; above 0 refining harms. The interval is about held-out images, at these "
+        f"training images. By dimensions alone: {rule(found.sizes[-1].n0, found.dim)}."
+    )
+
+
+def _figure(compared: list[Compared]) -> Curve:
+    n0 = [one.n0 for one in compared]
+    return Curve(
+        title="error on held-out images with refining or without",
+        x_label="n0, labelled training images",
+        y_label="error",
+        series=(
+            Series(name="f as it is", x=n0, y=[one.plain for one in compared]),
+            Series(name="f refined with the same labels", x=n0, y=[one.refined for one in compared]),
+        ),
+    )
