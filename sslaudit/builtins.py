@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 from sslaudit.hookspecs import hookimpl
 from sslaudit.refs import DataRef, EncoderRef
-from sslaudit.specs import LARGEST_SEED, DatasetScheme, EncoderScheme, MethodSpec, Option, RecipeSpec
+from sslaudit.specs import (
+    LARGEST_SEED,
+    DatasetScheme,
+    EncoderScheme,
+    MethodSpec,
+    Option,
+    RecipeSpec,
+    deferred,
+)
 
 if TYPE_CHECKING:
     from torch import nn
@@ -31,6 +39,32 @@ def _option(name: str, text: str, *choices: str) -> Option:
 
 _LABEL = _option("label", "the column of labels; none to go without")
 _IMAGE = _option("image", "which images, when there are several")
+
+
+_PRETEXT_BOOST = (
+    Option(name="z", type=str, default="disjoint-crop", help="the pretext target"),
+    _option("crop", "the part of the image that z is made of"),
+    _option("seen", "the part of the image that the encoder sees"),
+    Option(
+        name="describe",
+        type=str,
+        default="pixels",
+        choices=("pixels", "embedding"),
+        help="what z tells of its part",
+    ),
+    Option(
+        name="labelled",
+        type=str,
+        default="seen",
+        choices=("seen", "plain"),
+        help="what the label term sees: the image as beside z, or the plain one as in evaluation",
+    ),
+    Option(name="lam", type=float, default=0.02, minimum=0, help="lambda, the weight of the pretext term"),
+    Option(name="dim", type=int, default=None, minimum=1, help="dimensions d_f; else one for each class"),
+    Option(name="network", type=str, default="linear", choices=("linear", "mlp"), help="the form of f"),
+    Option(name="n0", type=int, default=0, minimum=0, help="images that lend their labels; 0 for all"),
+    Option(name="steps", type=int, default=None, minimum=1, help="steps of the optimiser; else enough"),
+)
 
 
 @hookimpl
@@ -166,6 +200,13 @@ def sslaudit_methods() -> Iterable[MethodSpec]:
             source="Zbontar et al., ICML 2021, Eq. 1",
             build=_build_barlow_twins,
             options=(Option(name="lambd", type=float, default=5e-3, help="weight of the off-diagonal"),),
+        ),
+        MethodSpec(
+            name="pretext-boost",
+            summary="refine --encoder: predict labels from its features, and a pretext target no more",
+            source="Teng et al., AISTATS 2022, the loss of Theorem 2",
+            refine=deferred("sslaudit.train.pretext_boost:pretext_boost"),
+            options=_PRETEXT_BOOST,
         ),
     ]
 

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from sslaudit.encoder import Encoder, LoadAudit, Preprocess, count_parameters, embedding_dim, module_digest
 from sslaudit.errors import EncoderError
 from sslaudit.refs import EncoderRef
-from sslaudit_checkpoints import graphs, projector
+from sslaudit.train.refined import is_refined
+from sslaudit_checkpoints import graphs, projector, refined
 from sslaudit_checkpoints.audit import audit, facts_of
 from sslaudit_checkpoints.materialise import as_float, fresh, network, refuse_impossible
 from sslaudit_checkpoints.options import Options
@@ -36,6 +37,8 @@ def load(ref: EncoderRef, device: str) -> Encoder:
 def _loaded(ref: EncoderRef, opened: Opened, options: Options, device: str) -> Encoder:
     if opened.kind != "tensors":
         return graphs.load(ref, opened, options, device)
+    if is_refined(opened.content or {}):
+        return refined.load(ref, opened, device)
     found = search(ref, opened, options)
     fit, architecture = found.fit, found.fit.reading.architecture
     weights = as_float(fit.weights(), fit.skeleton.state_dict(), ref.locator)
@@ -60,6 +63,8 @@ def untrained(ref: EncoderRef, seed: int, device: str) -> Encoder:
     options, opened = _open(ref)
     if opened.kind != "tensors":
         raise EncoderError(f"'{ref.locator}' is a {opened.format}: it has no untrained copy.")
+    if is_refined(opened.content or {}):
+        return refined.untrained(ref, opened, seed, device)
     found = search(ref, opened, options)
     architecture = found.fit.reading.architecture
     tensors = len(found.fit.skeleton.state_dict())

@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from pydantic import TypeAdapter, ValidationError
@@ -23,6 +23,8 @@ from sslaudit.encoder import Interpolation, Preprocess
 from sslaudit.errors import OutputError, UnreadableFile, UsageError
 
 FORMAT = 1
+
+H = TypeVar("H")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,21 +84,33 @@ def read_checkpoint(
 
     Raises ``UnreadableFile`` for a newer format, a malformed header, or what holds no tensors.
     """
-    stored = dict(content["sslaudit"])
-    form = stored.get("format")
-    if isinstance(form, int) and form > FORMAT:
-        raise UnreadableFile(
-            f"the checkpoint has format {form}, made by a newer sslaudit; this one reads format {FORMAT}."
-        )
+    header = read_header(content["sslaudit"], _HEADER, FORMAT)
     try:
-        header = _HEADER.validate_python(stored)
         header.preprocessing()
-    except ValidationError as error:
-        raise UnreadableFile(f"the checkpoint header {_first(error)}.") from None
     except UsageError as error:
         raise UnreadableFile(f"the checkpoint header is malformed: {error}") from None
     projector = content.get("projector")
-    return header, _state(content, "backbone"), None if projector is None else _state(content, "projector")
+    return (
+        header,
+        state_of(content, "backbone"),
+        None if projector is None else state_of(content, "projector"),
+    )
+
+
+def read_header(stored: Mapping[str, Any], reader: TypeAdapter[H], newest: int) -> H:
+    """The header that ``reader`` makes of what is ``stored``, whose format is ``newest`` or older.
+
+    Raises ``UnreadableFile`` for a newer format or a malformed header.
+    """
+    form = stored.get("format")
+    if isinstance(form, int) and form > newest:
+        raise UnreadableFile(
+            f"the checkpoint has format {form}, made by a newer sslaudit; this one reads format {newest}."
+        )
+    try:
+        return reader.validate_python(dict(stored))
+    except ValidationError as error:
+        raise UnreadableFile(f"the checkpoint header {_first(error)}.") from None
 
 
 def _first(error: ValidationError) -> str:
@@ -106,7 +120,8 @@ def _first(error: ValidationError) -> str:
     return f"is malformed: {'.'.join(str(part) for part in found[0]['loc'])}: {found[0]['msg']}"
 
 
-def _state(content: Mapping[str, Any], part: str) -> dict[str, Tensor]:
+def state_of(content: Mapping[str, Any], part: str) -> dict[str, Tensor]:
+    """The tensors of one part of a checkpoint. Raises ``UnreadableFile`` when it holds none."""
     state = content.get(part)
     if not isinstance(state, Mapping) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
         raise UnreadableFile(f"the checkpoint has a header, but its '{part}' is no mapping of tensors.")
@@ -115,15 +130,16 @@ def _state(content: Mapping[str, Any], part: str) -> dict[str, Tensor]:
 
 def write_checkpoint(path: Path, header: Header, backbone: nn.Module, projector: nn.Module) -> None:
     """Write the file whole or not at all. Raises ``OutputError`` when it cannot be written."""
-    content = io.BytesIO()  # torch.save into a real file loses the reason when the disk is full
-    torch.save(
-        {
-            "sslaudit": asdict(header),
-            "backbone": _on_cpu(backbone),
-            "projector": _on_cpu(projector),
-        },
-        content,
+    write_whole(
+        path,
+        {"sslaudit": asdict(header), "backbone": on_cpu(backbone), "projector": on_cpu(projector)},
     )
+
+
+def write_whole(path: Path, parts: Mapping[str, object]) -> None:
+    """Save ``parts`` as one file, whole or not at all. Raises ``OutputError`` when it cannot be written."""
+    content = io.BytesIO()  # torch.save into a real file loses the reason when the disk is full
+    torch.save(dict(parts), content)
     beside = path.with_name(f".{uuid.uuid4().hex}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -136,5 +152,19 @@ def write_checkpoint(path: Path, header: Header, backbone: nn.Module, projector:
         raise OutputError(f"cannot write the checkpoint '{path}': {error.strerror}.") from error
 
 
-def _on_cpu(module: nn.Module) -> dict[str, Tensor]:
+def check_output(path: Path) -> None:
+    """Raises ``OutputError`` when ``path`` is no file that can be written, before any work."""
+    if path.is_dir():
+        raise OutputError(f"--output {path} is a folder; name the file to write.")
+    if path.exists() and not path.is_file():
+        raise OutputError(f"--output {path} is no regular file; name the file to write.")
+    near = next(folder for folder in (path.parent, *path.absolute().parents) if folder.exists())
+    if not near.is_dir():
+        raise OutputError(f"cannot write to --output {path}: {near} is a file.")
+    if not os.access(near, os.W_OK | os.X_OK):
+        raise OutputError(f"cannot write to --output {path}: no permission to write in {near}.")
+
+
+def on_cpu(module: nn.Module) -> dict[str, Tensor]:
+    """The tensors of ``module`` by name, as a checkpoint keeps them."""
     return {name: tensor.detach().cpu() for name, tensor in module.state_dict().items()}

@@ -1,7 +1,6 @@
 """The training loop: batches of two views, AdamW, warm-up and cosine, one checkpoint at the end."""
 
 import math
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -15,12 +14,12 @@ from torch.nn import functional
 
 from sslaudit.data import Dataset
 from sslaudit.encoder import Preprocess, embedding_dim
-from sslaudit.errors import OutputError, TrainingError
+from sslaudit.errors import TrainingError, UsageError
 from sslaudit.recipes import Recipe, parse_recipe
 from sslaudit.refs import Term
 from sslaudit.specs import MethodSpec, OptionValue, RecipeSpec
 from sslaudit.train.backbones import build_backbone
-from sslaudit.train.checkpoint import Header, write_checkpoint
+from sslaudit.train.checkpoint import Header, check_output, write_checkpoint
 from sslaudit.train.methods import Method
 from sslaudit.views import SLOTS, make_views
 
@@ -77,6 +76,9 @@ def train(
     ``TrainingError`` when there is nothing to train or the loss is no longer finite; then no file is
     written.
     """
+    build = spec.build
+    if build is None:
+        raise UsageError(f"method '{spec.name}' refines an encoder; sslaudit.train.refinement runs it.")
     batch_size = min(batch_size, max(2, len(data.train)))
     _check(data, epochs=epochs, batch_size=batch_size, size=size, lr=lr, output=output)
     parsed = parse_recipe(recipe or spec.recipe, named)
@@ -91,7 +93,7 @@ def train(
         torch.default_generator.manual_seed(seed)
         net = build_backbone(backbone)  # drawn first: the weights of build_backbone(backbone, seed=seed)
         dim = embedding_dim(net.eval(), preprocess, "cpu")
-        method = spec.build(net, dim, **(options or {}))
+        method = build(net, dim, **(options or {}))
         if not isinstance(method, Method):
             raise TrainingError(f"method '{spec.name}' built a {type(method).__name__}, not a Method.")
         last = _run(method.to(device).train(), batches, epochs, lr, on_epoch or (lambda epoch: None))
@@ -238,10 +240,4 @@ def _check(data: Dataset, *, epochs: int, batch_size: int, size: int, lr: float,
         )
     if size < 1 or not 0 < lr < math.inf:
         raise TrainingError(f"--size {size} and --lr {lr} must be above 0.")
-    if output.is_dir():
-        raise OutputError(f"--output {output} is a folder; name the file to write.")
-    near = next(folder for folder in (output.parent, *output.absolute().parents) if folder.exists())
-    if not near.is_dir():
-        raise OutputError(f"cannot write to --output {output}: {near} is a file.")
-    if not os.access(near, os.W_OK | os.X_OK):
-        raise OutputError(f"cannot write to --output {output}: no permission to write in {near}.")
+    check_output(output)
