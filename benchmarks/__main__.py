@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import augmented, cliques, cost, cuda, single, views, views4
+from benchmarks import augmented, cliques, cost, cuda, independence, single, views, views4
 from benchmarks.photos import Album
 from benchmarks.plan import Plan, full, quick
 from benchmarks.table import Entry, render
@@ -21,6 +21,7 @@ PARTS = {
     "cost": cost.measure,
     "distances": augmented.measure,
     "cliques": cliques.measure,
+    "independence": independence.measure,
     "cuda": cuda.measure,
 }
 

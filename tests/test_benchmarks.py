@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import augmented, cliques, cost, cuda, ours, peers, views, views4
+from benchmarks import augmented, cliques, cost, cuda, independence, ours, peers, views, views4
 from benchmarks.networks import usual_mode
 from benchmarks.photos import CLASSES, Album
 from benchmarks.plan import Plan, quick
@@ -29,8 +29,9 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
         (cost.measure, 2),
         (augmented.measure, 4),
         (cliques.measure, 3),
+        (independence.measure, 1),
     ],
-    ids=["views", "views4", "cost", "distances", "cliques"],
+    ids=["views", "views4", "cost", "distances", "cliques", "independence"],
 )
 def test_a_part_fills_its_rows(plan: Plan, measure: Callable[[Plan], Iterator[Entry]], rows: int) -> None:
     entries = list(measure(plan))
