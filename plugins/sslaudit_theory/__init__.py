@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from sslaudit_theory.independence.continuous import Gcm as Gcm
     from sslaudit_theory.independence.continuous import cross_fitted_residuals as cross_fitted_residuals
     from sslaudit_theory.independence.continuous import gcm as gcm
+    from sslaudit_theory.independence.continuous import gcm_of_residuals as gcm_of_residuals
     from sslaudit_theory.independence.dependence import Effect as Effect
     from sslaudit_theory.independence.dependence import debiased_cka as debiased_cka
     from sslaudit_theory.independence.dependence import unbiased_hsic as unbiased_hsic

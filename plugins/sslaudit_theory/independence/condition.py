@@ -219,7 +219,7 @@ def _continuous(labels: np.ndarray) -> str:
     if (labels != np.floor(labels)).any() or 2 * values > len(labels) > SMALLEST:
         return (
             f"labels look continuous, with {values:,} values in {len(labels):,} samples; "
-            "from Python, sslaudit_theory.gcm takes a continuous label"
+            "ci-condition(label=number) takes them, and gcm from Python"
         )
     return ""
 

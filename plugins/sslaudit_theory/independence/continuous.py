@@ -27,6 +27,8 @@ from sklearn.model_selection import KFold
 from sklearn.pipeline import make_pipeline, make_union
 from sklearn.preprocessing import PolynomialFeatures, SplineTransformer, StandardScaler
 
+from sslaudit.results import number
+
 POWER = 0.8
 """Chance with which the detectable effect is found."""
 DISTINCT = 10
@@ -78,17 +80,16 @@ class Gcm:
             return None
         return min(1.0, 2 * min(self.p, self.p_binned))
 
-    @property
-    def verdict(self) -> str:
+    def verdict(self, p: float | None = None) -> str:
         """``C1 rejected``, ``C1 not rejected (detectable effect .021)`` or ``C1 trivially true (...)``.
 
-        The effect is that of the plain test.
+        ``p`` is ``p_either``, or that adjusted for several z. The effect is that of the plain test.
         """
         if self.p_either is None or self.detectable is None:
             return f"C1 trivially true ({self.trivial})"
-        if self.p_either <= self.alpha:
+        if (self.p_either if p is None else p) <= self.alpha:
             return "C1 rejected"
-        return f"C1 not rejected (detectable effect {f'{self.detectable:.3f}'.removeprefix('0')})"
+        return f"C1 not rejected (detectable effect {number(self.detectable)})"
 
 
 def gcm(
@@ -126,13 +127,35 @@ def gcm(
         )
     residuals = cross_fitted_residuals(np.hstack([f, z]), y, rng=rng, folds=folds)
     r_f, r_z = residuals[:, : f.shape[1]], residuals[:, f.shape[1] :]
+    return gcm_of_residuals(r_f, r_z, y, rng=rng, draws=draws, bins=bins, alpha=alpha)
+
+
+def gcm_of_residuals(
+    r_f: ArrayLike,
+    r_z: ArrayLike,
+    y: ArrayLike,
+    *,
+    rng: np.random.Generator,
+    draws: int = 499,
+    bins: int = 5,
+    alpha: float = 0.05,
+) -> Gcm:
+    """``gcm`` from the residuals of f (n, d_f) and z (n, d_z) by ``cross_fitted_residuals``.
+
+    Raises ``ValueError`` for shapes that do not fit and values that are not finite.
+    Source: as ``gcm``.
+    """
+    r_f, r_z, y = _table(r_f, "the residuals of f"), _table(r_z, "the residuals of z"), _table(y, "y")
+    n = len(y)
+    if len(r_f) != n or len(r_z) != n:
+        raise ValueError(f"the residuals and y speak of {len(r_f)}, {len(r_z)} and {n} samples.")
     kept_f, kept_z = (np.flatnonzero(r.any(axis=0)) for r in (r_f, r_z))
     for name, kept in (("f", kept_f), ("z", kept_z)):
         if not len(kept):
             trivial = f"{name} constant given y"
             return Gcm(n=n, bins=bins, draws=draws, alpha=alpha, trivial=trivial)
     varying = np.flatnonzero(np.ptp(y, axis=0) > 0)
-    parts = [_quantile_bins(y[:, column], bins) for column in varying]
+    parts = [[np.flatnonzero(own == b) for b in range(bins)] for own in quantile_bins(y[:, varying], bins)]
     products = _Products(r_f[:, kept_f], r_z[:, kept_z], parts)
     whole, binned = products.observed()
     null, null_binned = products.drawn(draws, rng)
@@ -260,10 +283,15 @@ def _place(values: np.ndarray) -> tuple[int, ...]:
     return tuple(int(i) for i in np.unravel_index(values.argmax(), values.shape))
 
 
-def _quantile_bins(column: np.ndarray, bins: int) -> list[np.ndarray]:
-    """Rows of each of ``bins`` bins of equal size; equal labels are split by position."""
-    place = (rankdata(column, method="ordinal") - 1) * bins // len(column)
-    return [np.flatnonzero(place == b) for b in range(bins)]
+def quantile_bins(y: np.ndarray, bins: int) -> np.ndarray:
+    """The bin of each sample in each column of y (n, k), of ``bins`` of equal size: (k, n) int.
+
+    Equal labels are split by position.
+    Source: sslaudit.
+    """
+    place = rankdata(y, method="ordinal", axis=0).astype(np.int64) - 1
+    held: np.ndarray = (place * bins // len(y)).T
+    return held
 
 
 def _table(values: ArrayLike, name: str) -> np.ndarray:

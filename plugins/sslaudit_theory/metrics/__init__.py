@@ -156,10 +156,17 @@ METRICS = (
         version=1,
         summary="C1",
         source=f"{_PRETEXT}, Criterion C1",
-        needs=Needs(altered=True, labels=True),
+        needs=Needs(altered=True, labels="optional"),
         compute=deferred("sslaudit_theory.metrics.ci_condition:compute"),
         options=(
             *PRETEXT,
+            Option(
+                name="label",
+                type=str,
+                default="class",
+                choices=("class", "number"),
+                help="whether the names of the classes are classes, or values of a continuous label",
+            ),
             Option(name="draws", type=int, default=499, minimum=199, help="draws of each null distribution"),
         ),
         check=_MISTAKE,

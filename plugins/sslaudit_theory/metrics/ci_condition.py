@@ -1,30 +1,43 @@
 """The metric ``ci-condition``: is f(x) uncorrelated with the pretext target, given the class?"""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sslaudit.results import Bars, Detail, Estimate, Figure, Interval, Verdict, number
+from sslaudit.results import Bars, Detail, Estimate, Figure, number
 from sslaudit_theory.independence.condition import C1, c1_test, reading_of, verdict_of
 from sslaudit_theory.independence.dependence import Effect, within_class_rv
 from sslaudit_theory.independence.holm import holm
+from sslaudit_theory.metrics.ci_number import as_numbers, given_a_number
+from sslaudit_theory.metrics.ci_words import ALPHA, beside, called, interval_of, with_headline
 from sslaudit_theory.metrics.pretext_pairs import Pairs, of_targets
 
 if TYPE_CHECKING:
     from sslaudit.inputs import MetricInputs
 
-ALPHA = 0.05
 CLASSES_SHOWN = 40
 """More classes are cut to those with the largest effect."""
 LISTED = 5
 """Classes that are listed by name."""
 
 
-def compute(inputs: "MetricInputs") -> dict[str, Estimate]:
-    """For each pretext target the debiased within-class RV of features and target, tested two ways."""
-    draws = int(inputs.options["draws"])
+def compute(inputs: "MetricInputs") -> Estimate | dict[str, Estimate]:
+    """For each pretext target the debiased within-class RV of features and target, tested two ways.
+
+    With ``label=number`` the names of the classes are values of a continuous label.
+    """
+    labels, draws = inputs.labels_if_any, int(inputs.options["draws"])
+    if labels is None:
+        return Estimate.not_applicable("the data has no labels")
+    if inputs.options["label"] == "number":
+        try:
+            y = as_numbers(labels.classes)
+        except ValueError as error:
+            return Estimate.not_applicable(str(error).rstrip("."))
+        return of_targets(inputs, lambda pairs: given_a_number(pairs, y, draws=draws, rng=inputs.rng()))
+    if len(labels.classes) < 2:
+        return Estimate.not_applicable(f"the data has one class only ('{labels.classes[0]}')")
     return of_targets(inputs, lambda pairs: estimates(pairs, draws=draws, rng=inputs.rng()))
 
 
@@ -41,21 +54,7 @@ def estimates(pairs: Sequence[Pairs], *, draws: int, rng: np.random.Generator) -
         one.target: _estimate(one, c1, adjusted.get(place), several=len(able) > 1)
         for place, (one, c1) in enumerate(zip(pairs, tested, strict=True))
     }
-    first = pairs[0].target
-    return {**made, first: replace(made[first], headline=_headline(made))}
-
-
-def _headline(made: Mapping[str, Estimate]) -> dict[str, str]:
-    """The verdict on each target; of a single one with its effect and that of raw pixels."""
-    said = {target: str(one.details["reading"]) for target, one in made.items() if "reading" in one.details}
-    if len(said) != 1:
-        listed = "; ".join(f"z = {target}: {verdict}" for target, verdict in said.items())
-        return {"PRETEXT": listed} if said else {}
-    ((target, verdict),) = said.items()
-    value, pixels = made[target].value, made[target].details.get("pixels")
-    share = "" if value is None else f": RV of f(x) and z within classes {number(value)}, 0 under C1"
-    beside = f"; of raw pixels {number(pixels)}" if isinstance(pixels, float) else ""
-    return {"PRETEXT": f"{verdict}, with z = {target}{share}{beside}"}
+    return with_headline(made, "RV of f(x) and z within classes")
 
 
 def _estimate(pairs: Pairs, c1: C1, p: float | None, *, several: bool) -> Estimate:
@@ -67,31 +66,21 @@ def _estimate(pairs: Pairs, c1: C1, p: float | None, *, several: bool) -> Estima
         return Estimate(
             value=None,
             reason=verdict,
-            verdict="vacuous" if c1.trivial else _called(p),
+            verdict="vacuous" if c1.trivial else called(p),
             label=label,
             details={"reading": verdict, **_details(pairs, c1, p, several)},
         )
     floor = within_class_rv(pairs.floor, pairs.z, pairs.labels)
     return Estimate(
         value=c1.rho2,
-        interval=_interval(c1),
+        interval=interval_of(c1),
         no_interval="" if c1.low is not None else c1.method,
-        verdict=_called(p),
+        verdict=called(p),
         label=label,
         note=_note(pairs, c1, p, floor),
-        details={"reading": verdict, **_details(pairs, c1, p, several), **_floor(floor)},
+        details={"reading": verdict, **_details(pairs, c1, p, several), **beside(floor)},
         figures=_figures(pairs, c1),
     )
-
-
-def _called(p: float | None) -> Verdict:
-    return "fails" if p is not None and p <= ALPHA else "inconclusive"
-
-
-def _interval(c1: C1) -> Interval | None:
-    if c1.low is None or c1.high is None:
-        return None
-    return Interval(low=c1.low, high=c1.high, level=c1.level, method=c1.method)
 
 
 def _note(pairs: Pairs, c1: C1, p: float | None, floor: Effect) -> str:
@@ -133,14 +122,6 @@ def _details(pairs: Pairs, c1: C1, p: float | None, several: bool) -> dict[str, 
         "classes_left_out": len(c1.dropped),
         "dim_f": pairs.f.shape[1],
         "dim_z": pairs.z.shape[1],
-    }
-
-
-def _floor(floor: Effect) -> dict[str, Detail]:
-    return {
-        "pixels": floor.rho2,
-        "pixels_low": floor.interval.low if floor.interval else None,
-        "pixels_high": floor.interval.high if floor.interval else None,
     }
 
 

@@ -84,9 +84,10 @@ def verdict(found: Sufficiency, last: Compared) -> str:
     changes = {True: f"raises the error by {points}", False: f"lowers the error by {points}"}
     measured = f"{changes[last.difference >= 0]} {limits}"
     if n0 <= d_f:
+        helps = last.interval.high < 0
         return (
-            f"do not: {n0:,} labels in {d_f:,} dimensions fit any labels, so refining carries no label "
-            f"information; refining {where} {measured}"
+            f"{'yes, with care' if helps else 'do not'}: in {d_f:,} dimensions {n0:,} labels are fitted as "
+            f"well when they are wrong{', yet' if helps else ';'} refining {where} {measured}"
         )
     with_labels = f"with {n0:,} labels ({n0 / d_f:.1f} x {d_f:,} dimensions) refining {where}"
     if last.interval.low > 0:

@@ -95,5 +95,5 @@ def chosen_images(inputs: "MetricInputs", most: int) -> np.ndarray:
     sizes = np.bincount(group)
     place = np.arange(len(order)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     share = (place + 0.5) / np.repeat(sizes, sizes)
-    first = by_group[np.argsort(share, kind="stable")[:most]]
+    first = by_group[np.lexsort((by_group, share))[:most]]  # of equal shares any class, as drawn
     return np.sort(order[first])

@@ -146,7 +146,7 @@ def test_what_cannot_be_tested() -> None:
         c1 = c1_of(f, z, labels)
         assert c1.reason == (
             "labels look continuous, with 120 values in 120 samples; "
-            "from Python, sslaudit_theory.gcm takes a continuous label"
+            "ci-condition(label=number) takes them, and gcm from Python"
         )
         assert verdict_of(c1, None, 0.05) == f"C1 cannot be tested ({c1.reason})"
         assert reading_of(c1, None, 0.05).endswith(").")

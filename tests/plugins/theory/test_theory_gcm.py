@@ -156,7 +156,7 @@ def test_nothing_is_left_given_the_label(constant: str, linear: bool) -> None:
     given[constant] = np.stack([3 * y - 1, np.full(80, 0.1)], axis=1) if linear else np.full((80, 1), 0.1)
     found = gcm(**given, y=y, rng=rng)
     assert found.trivial == f"{constant} constant given y"
-    assert found.verdict == f"C1 trivially true ({constant} constant given y)"
+    assert found.verdict() == f"C1 trivially true ({constant} constant given y)"
     assert found.statistic is found.p is found.p_binned is found.p_either is found.detectable is None
 
 
@@ -169,7 +169,7 @@ def test_constant_components_are_left_out_and_places_are_kept() -> None:
     assert found.component == (2, 3)
     assert found.p == 0.01
     assert found.bin[0] == 1
-    assert found.verdict == "C1 rejected"
+    assert found.verdict() == "C1 rejected"
 
 
 def test_words_and_what_could_have_been_found() -> None:
@@ -177,7 +177,7 @@ def test_words_and_what_could_have_been_found() -> None:
     f, z, y = confounded("independent", 200, rng)
     found = gcm(f, z, y, rng=rng)
     assert found.p_either > 0.05
-    assert found.verdict == f"C1 not rejected (detectable effect {f'{found.detectable:.3f}'[1:]})"
+    assert found.verdict() == f"C1 not rejected (detectable effect {f'{found.detectable:.3f}'[1:]})"
     assert found.detectable < found.detectable_binned < 1
 
     assert Gcm(n=9, bins=1, draws=9, alpha=0.05, p=0.6, p_binned=0.7).p_either == 1
