@@ -180,7 +180,7 @@ METRICS = (
         version=1,
         summary="eps_CI^2",
         source="Lee et al., NeurIPS 2021, Definition 4.1",
-        needs=Needs(altered=True, labels=True),
+        needs=Needs(altered=True, labels="optional"),
         compute=deferred("sslaudit_theory.metrics.ci_epsilon:compute"),
         options=PRETEXT,
         check=_MISTAKE,

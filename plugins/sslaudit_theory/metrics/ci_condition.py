@@ -1,6 +1,7 @@
 """The metric ``ci-condition``: is f(x) uncorrelated with the pretext target, given the class?"""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -42,24 +43,31 @@ def compute(inputs: "MetricInputs") -> Estimate | dict[str, Estimate]:
 
 
 def estimates(pairs: Sequence[Pairs], *, draws: int, rng: np.random.Generator) -> dict[str, Estimate]:
-    """By target; of several targets the p values of the multiplier test are Holm's.
+    """By target; of several targets the p values of each test are Holm's.
 
     ``draws`` are those of each null.
     """
     strict = ALPHA / len(pairs)  # what Holm asks of the smallest p value
     tested = [c1_test(one.f, one.z, one.labels, rng=rng, draws=draws, alpha=strict) for one in pairs]
-    able = [place for place, c1 in enumerate(tested) if c1.p_multiplier is not None]
-    adjusted = dict(zip(able, holm([tested[place].p_multiplier or 0.0 for place in able]), strict=True))
-    made = {
-        one.target: _estimate(one, c1, adjusted.get(place), several=len(able) > 1)
-        for place, (one, c1) in enumerate(zip(pairs, tested, strict=True))
-    }
+    able = [c1 for c1 in tested if c1.p_multiplier is not None]
+    multiplier = iter(holm([c1.p_multiplier or 0.0 for c1 in able]))
+    permutation = iter(holm([c1.p_permutation or 0.0 for c1 in able]))
+    made = {}
+    for one, c1 in zip(pairs, tested, strict=True):
+        p = (None, None) if c1.p_multiplier is None else (next(multiplier), next(permutation))
+        made[one.target] = _estimate(one, c1, *p, several=len(able) > 1)
     return with_headline(made, "RV of f(x) and z within classes")
 
 
-def _estimate(pairs: Pairs, c1: C1, p: float | None, *, several: bool) -> Estimate:
+def _estimate(
+    pairs: Pairs, c1: C1, p: float | None, p_permutation: float | None, *, several: bool
+) -> Estimate:
+    """``p`` and ``p_permutation`` are those of both tests, adjusted for all targets."""
     verdict = verdict_of(c1, p, ALPHA)
     label = f"C1, z = {pairs.target}"
+    details = _details(pairs, c1)
+    if several:
+        details |= {"p_multiplier_holm": p, "p_permutation_holm": p_permutation}
     if c1.reason:
         return Estimate(value=None, reason=verdict, verdict="not-applicable", label=label)
     if c1.rho2 is None:
@@ -68,7 +76,7 @@ def _estimate(pairs: Pairs, c1: C1, p: float | None, *, several: bool) -> Estima
             reason=verdict,
             verdict="vacuous" if c1.trivial else called(p),
             label=label,
-            details={"reading": verdict, **_details(pairs, c1, p, several)},
+            details={"reading": verdict, **details},
         )
     floor = within_class_rv(pairs.floor, pairs.z, pairs.labels)
     return Estimate(
@@ -77,8 +85,8 @@ def _estimate(pairs: Pairs, c1: C1, p: float | None, *, several: bool) -> Estima
         no_interval="" if c1.low is not None else c1.method,
         verdict=called(p),
         label=label,
-        note=_note(pairs, c1, p, floor),
-        details={"reading": verdict, **_details(pairs, c1, p, several), **beside(floor)},
+        note=_note(pairs, replace(c1, p_permutation=p_permutation), p, floor),
+        details={"reading": verdict, **details, **beside(floor)},
         figures=_figures(pairs, c1),
     )
 
@@ -101,12 +109,11 @@ def _note(pairs: Pairs, c1: C1, p: float | None, floor: Effect) -> str:
     return " ".join(said)
 
 
-def _details(pairs: Pairs, c1: C1, p: float | None, several: bool) -> dict[str, Detail]:
+def _details(pairs: Pairs, c1: C1) -> dict[str, Detail]:
     measured = [one for one in c1.classes if one.rho2 is not None]
     worst = max(measured, key=lambda one: one.rho2 or 0.0) if measured else None
     return {
         "p_multiplier": c1.p_multiplier,
-        "p_multiplier_holm": p if several else None,
         "multiplier_exact": c1.exact_multiplier,
         "p_permutation": c1.p_permutation,
         "permutation_exact": c1.exact_permutation,

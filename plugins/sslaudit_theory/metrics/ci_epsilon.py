@@ -29,8 +29,10 @@ NOTE = (
 )
 
 
-def compute(inputs: "MetricInputs") -> Mapping[str, Estimate]:
+def compute(inputs: "MetricInputs") -> Estimate | Mapping[str, Estimate]:
     """The explained share for each pretext target, with eps_CI and the floor of raw pixels."""
+    if inputs.labels_if_any is None:
+        return Estimate.not_applicable("the data has no labels")
     return of_targets(inputs, lambda found: {one.target: of_pairs(one, inputs.rng()) for one in found})
 
 

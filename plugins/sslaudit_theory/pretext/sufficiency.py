@@ -9,6 +9,8 @@ Refining minimises L(f; P) = E [||y - W* f||^2 - lambda ||z - W* f||^2], the lab
 * On a synthetic Gaussian world (24 dimensions, 8 of them kept) refining with lambda = 0.02 harms up to about
   50 d_f labels and helps clearly from 100 d_f on; larger lambda harms at any number. So below 100 d_f harm is
   to be expected, and is measured here.
+* Teng et al. also have a lower bound on n0 that depends on the model. Its statement is not at hand, so it is
+  not implemented.
 * Even without end of labels the minimiser is not free of z where z depends on y and on more.
 
 Harm and gain are measured: one linear head on f as it is, and on f refined with the same labels. The features

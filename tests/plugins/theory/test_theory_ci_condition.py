@@ -59,7 +59,7 @@ def test_dependence_is_rejected_with_its_size_and_the_floor() -> None:
     assert estimate.interval.low < estimate.value < estimate.interval.high
     assert found["p_multiplier"] == found["p_permutation"] == 1 / 200
     assert found["pixels_low"] < 0 < found["pixels_high"]
-    assert found["p_multiplier_holm"] is None
+    assert "p_multiplier_holm" not in found
     (line,) = estimate.headline.values()
     assert line.startswith("C1 rejected, with z = disjoint-crop: RV of f(x) and z within classes .")
     (bars,) = estimate.figures
@@ -131,6 +131,7 @@ def test_several_targets_are_judged_by_holms_p_values() -> None:
     made = estimates([*pairs, trivial], draws=199, rng=np.random.default_rng(0))
     p = {name: one.details["p_multiplier"] for name, one in made.items()}
     adjusted = {name: one.details["p_multiplier_holm"] for name, one in made.items()}
+    assert made["rotation"].details["p_permutation_holm"] == pytest.approx(3 / 200)
     assert adjusted["rotation"] == pytest.approx(3 * p["rotation"])
     assert adjusted["disjoint-crop"] is None
     ordered = sorted(("patch", "color"), key=lambda name: p[name])
@@ -254,3 +255,17 @@ def test_a_target_without_columns_is_not_applicable(
     (found,) = on_digits(f"{metric}(z=color,images=60)", digits, tmp_path, measure_term).values()
     assert found.verdict == "not-applicable"
     assert found.reason in ("trivial: z is constant", "there are no columns of z: nothing varies")
+
+
+def test_dependence_is_read_by_adjusted_p_values_too() -> None:
+    """z is louder where f is far out: dependence without correlation. Of four targets p = .02 is little."""
+    plain = world(shared=0.0, seed=11)
+    far = np.abs(plain.f[:, 1:2] - 2 * plain.labels[:, None])
+    loud = replace(plain, z=plain.z * (1 + 0.6 * far))
+    others = [world(name, shared=0.0, seed=seed) for seed, name in enumerate(("patch", "color", "rotation"))]
+    alone = estimates([loud], draws=199, rng=np.random.default_rng(0))["disjoint-crop"]
+    together = estimates([loud, *others], draws=199, rng=np.random.default_rng(0))["disjoint-crop"]
+    assert alone.details["p_permutation"] == together.details["p_permutation"] == 0.02
+    assert together.details["p_permutation_holm"] > 0.05
+    assert "Dependent but C1 not rejected" in alone.note
+    assert "Dependent" not in together.note

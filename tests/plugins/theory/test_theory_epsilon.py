@@ -316,7 +316,7 @@ def test_the_metric_has_nothing_to_say() -> None:
 def test_one_target_does_not_move_another(monkeypatch: pytest.MonkeyPatch) -> None:
     f, z, labels = mixture(80, np.random.default_rng(0))
     both = (pairs_of(f, z[:, :1], labels, target="color"), pairs_of(f, z, labels, target="rotation"))
-    inputs = SimpleNamespace(rng=lambda: np.random.default_rng(4))
+    inputs = SimpleNamespace(rng=lambda: np.random.default_rng(4), labels_if_any=both[0].labels)
     monkeypatch.setattr(ci_epsilon, "of_targets", lambda _, measure: measure(both))
     answer = ci_epsilon.compute(inputs)
     assert list(answer) == ["color", "rotation"]
