@@ -57,7 +57,7 @@ def test_it_refines_and_the_result_is_evaluated_and_inspected(
     done = boost(run_here, "lam=0.02,dim=16,steps=20")
     assert done.returncode == 0, done.stderr
     assert done.stderr.splitlines() == [
-        "n0 = 1258 > 2 D = 256 features: labels carry information; compare f with the encoder below it",
+        f"n0 = 1258 > 2 D = 256 features: labels inform f, which can still get worse; {COMPARE}",
         "z = disjoint-crop: pixels of the crop 0.5:0:1:1, from the rest.",
         "f is learned on what stands beside z; evaluate gives it the plain image.",
     ]
@@ -130,7 +130,7 @@ def test_with_few_labels_any_labels_are_fitted(base: Path, tmp_path: Path) -> No
         (64, 0, f"warning: n0 = 64 <= D = 64 features: {FITS}"),
         (65, 0, "warning: n0 = 65 <= 2 D = 128 features: refinement carries weak label information"),
         (128, 0, "warning: n0 = 128 <= 2 D = 128 features: refinement carries weak label information"),
-        (129, 0, f"n0 = 129 > 2 D = 128 features: labels carry information; {COMPARE}"),
+        (129, 0, f"n0 = 129 > 2 D = 128 features: labels inform f, which can still get worse; {COMPARE}"),
         (16, 900, "warning: n0 = 16 <= d_f = 16: refinement carries no label information"),
         (64, 900, f"warning: n0 = 64 <= D = 64 features: {FITS}"),
         (900, 900, f"warning: n0 = 900 <= 900, what the weights of the network can fit: {FITS}"),

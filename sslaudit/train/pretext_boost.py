@@ -106,7 +106,7 @@ def labels_against_dimensions(n0: int, dim: int, width: int, *, weights: int = 0
         return f"n0 = {n0} > {weights}, what the weights of the network can fit; {compare}"
     if n0 <= 2 * width:
         return f"warning: n0 = {n0} <= 2 D = {2 * width} features: refinement carries weak label information"
-    return f"n0 = {n0} > 2 D = {2 * width} features: labels carry information; {compare}"
+    return f"n0 = {n0} > 2 D = {2 * width} features: labels inform f, which can still get worse; {compare}"
 
 
 _READ = {

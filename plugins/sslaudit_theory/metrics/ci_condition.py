@@ -96,6 +96,7 @@ def _note(pairs: Pairs, c1: C1, p: float | None, floor: Effect) -> str:
         "Debiased RV coefficient of z and the embedding of what the encoder sees, within classes: 0 on "
         f"average under C1, 1 where one is the other turned and rescaled. {reading_of(c1, p, ALPHA)}"
     ]
+    said.append(f"p = {number(p or 0.0)} by signs, {number(c1.p_permutation or 0.0)} by permutation.")
     if floor.rho2 is not None:
         said.append(f"Raw pixels of what the encoder sees have {number(floor.rho2)}.")
     if c1.dropped:

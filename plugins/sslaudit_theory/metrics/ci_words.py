@@ -38,12 +38,27 @@ def with_headline(made: Mapping[str, Estimate], effect: str) -> dict[str, Estima
 
 
 def _headline(made: Mapping[str, Estimate], effect: str) -> dict[str, str]:
-    said = {target: str(one.details["reading"]) for target, one in made.items() if "reading" in one.details}
-    if len(said) != 1:
-        listed = "; ".join(f"z = {target}: {verdict}" for target, verdict in said.items())
-        return {"PRETEXT": listed} if said else {}
-    ((target, verdict),) = said.items()
-    value, pixels = made[target].value, made[target].details.get("pixels")
-    share = "" if value is None else f": {effect} {number(value)}, 0 under C1"
-    floor = f"; of raw pixels {number(pixels)}" if isinstance(pixels, float) else ""
-    return {"PRETEXT": f"{verdict}, with z = {target}{share}{floor}"}
+    said = {target: one for target, one in made.items() if "reading" in one.details}
+    if len(said) == 1:
+        ((target, one),) = said.items()
+        share = "" if one.value is None else f": {effect} {number(one.value)}, 0 under C1"
+        floor = _against_pixels(one)
+        return {
+            "PRETEXT": f"{one.details['reading']}, with z = {target}{share}{'; ' if floor else ''}{floor}"
+        }
+    listed = []
+    for target, one in said.items():
+        share = "" if one.value is None else f", RV {number(one.value)}"
+        floor = _against_pixels(one)
+        listed.append(f"z = {target}: {one.details['reading']}{share}{', ' if floor else ''}{floor}")
+    return {"PRETEXT": "; ".join(listed)} if said else {}
+
+
+def _against_pixels(one: Estimate) -> str:
+    """Whether the features say more of z than raw pixels do: only where the intervals are apart."""
+    pixels, low, high = (one.details.get(name) for name in ("pixels", "pixels_low", "pixels_high"))
+    if one.interval is None or not isinstance(low, float) or not isinstance(high, float):
+        return ""
+    said = {-1: "less than", 0: "about that of", 1: "more than"}
+    side = (one.interval.low > high) - (one.interval.high < low)
+    return f"{said[side]} raw pixels, {number(pixels)}" if isinstance(pixels, float) else ""

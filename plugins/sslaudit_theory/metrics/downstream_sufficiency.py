@@ -37,7 +37,7 @@ def sufficiency_of(pairs: Pairs, rng: np.random.Generator, *, lam: float) -> Est
         note=_note(found, pairs, lam),
         headline={"REFINING": verdict(found, last)},
         details={
-            "reading": f"n0 = {most / found.dim:.3g} d_f",
+            "reading": f"{most / found.dim:.3g} labels a dimension",
             "rule": rule(most, found.dim),
             "n0": most,
             "d_f": found.dim,
@@ -81,7 +81,10 @@ def verdict(found: Sufficiency, last: Compared) -> str:
     where = f"the {found.kept} leading ones" if found.kept < d_f else "them"
     points = f"{100 * abs(last.difference):.1f} points"
     limits = f"[{100 * last.interval.low:+.1f}, {100 * last.interval.high:+.1f}]"
-    changes = {True: f"raises the error by {points}", False: f"lowers the error by {points}"}
+    changes = {
+        True: f"raises the error of a linear head by {points}",
+        False: f"lowers the error of a linear head by {points}",
+    }
     measured = f"{changes[last.difference >= 0]} {limits}"
     if n0 <= d_f:
         helps = last.interval.high < 0
@@ -94,8 +97,8 @@ def verdict(found: Sufficiency, last: Compared) -> str:
         return f"do not: {with_labels} {measured}"
     if last.interval.high < 0:
         return f"yes: {with_labels} {measured}"
-    change = f"changes the error by {100 * last.difference:+.1f} points {limits}"
-    return f"no gain seen, so do not: {with_labels} {change}"
+    change = f"changes the error of a linear head by {100 * last.difference:+.1f} points {limits}"
+    return f"no gain shown, so do not: {with_labels} {change}"
 
 
 def _compared(size: AtSize, rng: np.random.Generator) -> Compared:

@@ -16,9 +16,10 @@ from sslaudit.loading import load_dataset
 from sslaudit.plan import make_plan
 from sslaudit.recipes import BUILTIN_RECIPES, parse_recipe
 from sslaudit.registry import installed
-from sslaudit.results import Bars, Estimate
+from sslaudit.results import Bars, Estimate, Interval, number
 from sslaudit_theory.independence.condition import c1_test
 from sslaudit_theory.metrics.ci_condition import estimates
+from sslaudit_theory.metrics.ci_words import with_headline
 from sslaudit_theory.metrics.pretext_pairs import Pairs
 from tests.plugins.conftest import Measure
 
@@ -269,3 +270,19 @@ def test_dependence_is_read_by_adjusted_p_values_too() -> None:
     assert together.details["p_permutation_holm"] > 0.05
     assert "Dependent but C1 not rejected" in alone.note
     assert "Dependent" not in together.note
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [(0.1, 0.2, "less than"), (0.1, 0.4, "about that of"), (0.5, 0.6, "more than")],
+)
+def test_features_are_set_against_raw_pixels_by_intervals(low: float, high: float, said: str) -> None:
+    details = {"reading": "C1 rejected", "pixels": 0.35, "pixels_low": 0.3, "pixels_high": 0.4}
+    interval = Interval(low=low, high=high, method="given")
+    estimate = Estimate(value=low, interval=interval, details=details)
+    alone = with_headline({"patch": estimate}, "RV")["patch"].headline["PRETEXT"]
+    assert alone == f"C1 rejected, with z = patch: RV {number(low)}, 0 under C1; {said} raw pixels, .350"
+    both = with_headline({"patch": estimate, "color": estimate}, "RV")
+    (line,) = (one.headline["PRETEXT"] for one in both.values() if one.headline)
+    each = f"C1 rejected, RV {number(low)}, {said} raw pixels, .350"
+    assert line == f"z = patch: {each}; z = color: {each}"

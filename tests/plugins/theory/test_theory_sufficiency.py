@@ -161,7 +161,7 @@ def test_the_estimate_is_the_difference_with_all_labels() -> None:
         float(details["error_refined_5"] or 0) - float(details["error_plain_5"] or 0)
     )
     assert details["n0_5"] == details["n0"] == 200
-    assert details["reading"] == "n0 = 16.7 d_f"
+    assert details["reading"] == "16.7 labels a dimension"
     assert details["rule"] == "below 100 d_f: harm is to be expected"
     assert estimate.interval is not None
     assert estimate.interval.low <= float(estimate.value or 0) <= estimate.interval.high
@@ -185,7 +185,7 @@ def test_predictions_that_never_differ_are_not_certain() -> None:
     assert estimate.interval is not None
     assert estimate.interval.low == -estimate.interval.high
     assert estimate.interval.high == pytest.approx(1 - 0.025 ** (1 / 100))
-    assert estimate.headline["REFINING"].startswith("no gain seen, so do not")
+    assert estimate.headline["REFINING"].startswith("no gain shown, so do not")
 
 
 def test_a_class_without_training_images_counts_as_error() -> None:
@@ -228,21 +228,24 @@ def sufficiency(dim: int, kept: int) -> Sufficiency:
             128,
             64,
             last(1258, 0.031, 0.01, 0.052),
-            "do not: with 1,258 labels (9.8 x 128 dimensions) refining the 64 leading ones raises the error "
+            "do not: with 1,258 labels (9.8 x 128 dimensions) refining the 64 leading ones "
+            "raises the error of a linear head "
             "by 3.1 points [+1.0, +5.2]",
         ),
         (
             8,
             8,
             last(1000, -0.02, -0.03, -0.01),
-            "yes: with 1,000 labels (125.0 x 8 dimensions) refining them lowers the error by 2.0 points "
+            "yes: with 1,000 labels (125.0 x 8 dimensions) refining them "
+            "lowers the error of a linear head by 2.0 points "
             "[-3.0, -1.0]",
         ),
         (
             8,
             8,
             last(100, -0.002, -0.01, 0.006),
-            "no gain seen, so do not: with 100 labels (12.5 x 8 dimensions) refining them changes the error "
+            "no gain shown, so do not: with 100 labels (12.5 x 8 dimensions) refining them "
+            "changes the error of a linear head "
             "by -0.2 points [-1.0, +0.6]",
         ),
         (
@@ -250,14 +253,14 @@ def sufficiency(dim: int, kept: int) -> Sufficiency:
             64,
             last(400, -0.02, -0.03, -0.01),
             "yes, with care: in 512 dimensions 400 labels are fitted as well when they are wrong, yet "
-            "refining the 64 leading ones lowers the error by 2.0 points [-3.0, -1.0]",
+            "refining the 64 leading ones lowers the error of a linear head by 2.0 points [-3.0, -1.0]",
         ),
         (
             512,
             64,
             last(400, 0.02, 0.01, 0.03),
             "do not: in 512 dimensions 400 labels are fitted as well when they are wrong; "
-            "refining the 64 leading ones raises the error by 2.0 points [+1.0, +3.0]",
+            "refining the 64 leading ones raises the error of a linear head by 2.0 points [+1.0, +3.0]",
         ),
     ],
 )
