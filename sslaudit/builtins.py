@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from sslaudit.hookspecs import hookimpl
+from sslaudit.pretext.options import OF_A_CROP
 from sslaudit.refs import DataRef, EncoderRef
 from sslaudit.specs import (
     LARGEST_SEED,
@@ -43,15 +44,7 @@ _IMAGE = _option("image", "which images, when there are several")
 
 _PRETEXT_BOOST = (
     Option(name="z", type=str, default="disjoint-crop", help="the pretext target"),
-    _option("crop", "the part of the image that z is made of"),
-    _option("seen", "the part of the image that the encoder sees"),
-    Option(
-        name="describe",
-        type=str,
-        default="pixels",
-        choices=("pixels", "embedding"),
-        help="what z tells of its part",
-    ),
+    *OF_A_CROP,
     Option(
         name="labelled",
         type=str,

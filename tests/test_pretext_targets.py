@@ -350,3 +350,14 @@ def test_five_thousand_images_take_seconds(tmp_path: Path) -> None:
         start = time.perf_counter()
         pairs(target, altered, range(5000))
         assert time.perf_counter() - start < 15, target.name
+
+
+def test_pairs_are_made_once_for_all_who_ask(tmp_path: Path) -> None:
+    altered = images_of(noise(30, 8, 8), tmp_path)
+    (target,) = parse_targets("disjoint-crop")
+    (again,) = parse_targets("disjoint-crop")
+    (other,) = parse_targets("disjoint-crop", crop="0:0:.5:1")
+    found = pairs(target, altered, range(30))
+    assert pairs(again, altered, np.arange(30)) is found
+    assert pairs(other, altered, range(30)) is not found
+    assert len(pairs(target, altered, range(20)).f) == 20

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from sslaudit.pretext.options import OF_A_CROP, check_options
 from sslaudit.specs import Option, OptionValue
 
 NORMS = ("sphere", "as-is", "center-sphere")
@@ -27,25 +28,7 @@ PRETEXT = (
         default="disjoint-crop",
         help="what is predicted: disjoint-crop, patch, rotation, color; several joined by +",
     ),
-    Option(
-        name="crop",
-        type=str,
-        default=None,
-        help="the box of z as left:top:right:bottom in shares of the image, for disjoint-crop",
-    ),
-    Option(
-        name="seen",
-        type=str,
-        default=None,
-        help="the box that the encoder sees, which must not overlap; else the rest of the image",
-    ),
-    Option(
-        name="describe",
-        type=str,
-        default="pixels",
-        choices=("pixels", "embedding"),
-        help="what z is of its crop: principal components of the pixels, or of the embedding",
-    ),
+    *OF_A_CROP,
     IMAGES,
 )
 """Which pretext target, seen on which images: the same for all metrics of pretext learning."""
@@ -53,7 +36,5 @@ PRETEXT = (
 
 def pretext_mistake(options: Mapping[str, OptionValue | None]) -> str:
     """What is wrong with the options of ``PRETEXT`` together; empty when nothing is."""
-    from sslaudit.pretext import check_options
-
     given = {name: str(options[name] or "") for name in ("z", "crop", "seen", "describe")}
     return check_options(**given)

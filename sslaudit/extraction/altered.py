@@ -1,8 +1,9 @@
 """Images whose identity views are changed before the encoder sees them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar, cast
 
 import numpy as np
 import torch
@@ -12,6 +13,8 @@ from sslaudit.extraction.embedder import Embedder
 from sslaudit.extraction.how import Alteration, OnProgress, Progress
 from sslaudit.extraction.pipeline import decoded, features_of
 from sslaudit.extraction.pixels import PixelViews
+
+T = TypeVar("T")
 
 
 class AlteredImages:
@@ -27,6 +30,7 @@ class AlteredImages:
         self._embedder = embedder
         self._cache = cache
         self._on_progress = on_progress
+        self._made: dict[Hashable, object] = {}
         self._pixels: dict[tuple[str, tuple[int, ...]], np.ndarray] = {}
 
     @property
@@ -37,6 +41,12 @@ class AlteredImages:
     def digests(self, images: Iterable[int] | np.ndarray) -> list[str]:
         """The content digest of each of these images, by index."""
         return [self.data.digests[i] for i in images]
+
+    def once(self, key: Hashable, make: Callable[[], T]) -> T:
+        """What ``make`` gives of these images, made when ``key`` is first asked for and held afterwards."""
+        if key not in self._made:
+            self._made[key] = make()
+        return cast(T, self._made[key])
 
     def embedded(self, alteration: Alteration | None, images: Sequence[int] | np.ndarray) -> np.ndarray:
         """Embeddings (m, D) float32 of these images, altered; of the plain images where that is None.

@@ -7,6 +7,7 @@ from typing import Literal, get_args
 from sslaudit.errors import RefError, UsageError
 from sslaudit.pretext.regions import Box, check_apart
 from sslaudit.refs import split_outside
+from sslaudit.specs import Option
 
 TARGETS = {
     "disjoint-crop": "a crop, from the rest of the image",
@@ -20,6 +21,29 @@ TARGETS = {
 Description = Literal["pixels", "embedding"]
 DESCRIPTIONS: tuple[Description, ...] = get_args(Description)
 """How the crop of a target is put into numbers."""
+
+OF_A_CROP = (
+    Option(
+        name="crop",
+        type=str,
+        default=None,
+        help="the box of z as left:top:right:bottom in shares of the image, for disjoint-crop",
+    ),
+    Option(
+        name="seen",
+        type=str,
+        default=None,
+        help="the box that the encoder sees, which must not overlap; else the rest of the image",
+    ),
+    Option(
+        name="describe",
+        type=str,
+        default="pixels",
+        choices=DESCRIPTIONS,
+        help="what z is of its crop: principal components of the pixels, or of the embedding",
+    ),
+)
+"""What may be said of a crop, wherever a target is named."""
 
 DEFAULT_CROP = Box(0.5, 0.0, 1.0, 1.0)
 CENTRE = Box(0.25, 0.25, 0.75, 0.75)

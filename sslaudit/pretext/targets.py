@@ -95,7 +95,7 @@ def parse_targets(
 
 
 def pairs(target: Target, altered: AlteredImages, images: Sequence[int] | np.ndarray) -> PretextPairs:
-    """Features, pretext target and floor of ``images``, given by index.
+    """Features, pretext target and floor of ``images``, given by index; made once for all metrics of a run.
 
     Raises ``ValueError`` for no images, for a target of text and for embeddings that are not finite, and
     ``UsageError`` for views that the target cannot take.
@@ -104,10 +104,18 @@ def pairs(target: Target, altered: AlteredImages, images: Sequence[int] | np.nda
         raise ValueError("pretext pairs are made of one image or more.")
     if target.x is None:
         raise ValueError(f"'{target.name}' is for text, and has no pairs of images.")
+    x = target.x
+    key = (target, tuple(int(i) for i in images))
+    return altered.once(key, lambda: _pairs(target, x, altered, images))
+
+
+def _pairs(
+    target: Target, x: Alteration, altered: AlteredImages, images: Sequence[int] | np.ndarray
+) -> PretextPairs:
     also = () if target.z is None or target.read_as == "embedding" else (target.z,)
-    floor = principal(altered.pixels(alterations.coarse(target.x), images, also=also))
-    z = _read(target, target.x, altered, images)
-    return PretextPairs(target=target, f=altered.embedded(target.x, images), z=z, floor=floor)
+    floor = principal(altered.pixels(alterations.coarse(x), images, also=also))
+    z = _read(target, x, altered, images)
+    return PretextPairs(target=target, f=altered.embedded(x, images), z=z, floor=floor)
 
 
 def _read(
