@@ -82,10 +82,11 @@ def verdict(found: Sufficiency, last: Compared) -> str:
     points = f"{100 * abs(last.difference):.1f} points"
     limits = f"[{100 * last.interval.low:+.1f}, {100 * last.interval.high:+.1f}]"
     changes = {
-        True: f"raises the error of a linear head by {points}",
-        False: f"lowers the error of a linear head by {points}",
+        1: f"raises the error of a linear head by {points}",
+        0: "does not change the error of a linear head",
+        -1: f"lowers the error of a linear head by {points}",
     }
-    measured = f"{changes[last.difference >= 0]} {limits}"
+    measured = f"{changes[(last.difference > 0) - (last.difference < 0)]} {limits}"
     if n0 <= d_f:
         helps = last.interval.high < 0
         return (

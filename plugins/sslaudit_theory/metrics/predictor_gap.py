@@ -32,8 +32,8 @@ def gap_estimate(gap: PredictorGap, rng: np.random.Generator) -> Estimate:
     raw, linear = bootstrap_mean(gap.difference, rng), bootstrap_mean(gap.linear, rng)
     return Estimate(
         value=max(0.0, gap.lower),
-        interval=_not_negative(raw),
-        no_interval="" if raw.low >= 0 or raw.high > 0 else "the bound is 0: no reference beats the features",
+        interval=None if gap.void else _not_negative(raw),
+        no_interval=_no_interval(gap, raw),
         claim="lower-bound",
         bias="under",
         label="predictor gap (C2)",
@@ -69,6 +69,12 @@ def _explained(gap: PredictorGap) -> dict[str, Detail]:
         "r2_best_reference": 1 - gap.best.held_out.mean() / gap.variance,
         "r2_gap": max(0.0, gap.lower) / gap.variance,
     }
+
+
+def _no_interval(gap: PredictorGap, raw: Interval) -> str:
+    if gap.void:
+        return f"void: {gap.images:,} images in {gap.dim:,} dimensions fit any labels"
+    return "" if raw.low >= 0 or raw.high > 0 else "the bound is 0: no reference beats the features"
 
 
 def _not_negative(raw: Interval) -> Interval | None:

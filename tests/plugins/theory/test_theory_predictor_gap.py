@@ -130,7 +130,7 @@ def test_fewer_images_than_dimensions_fit_any_labels() -> None:
     estimate = gap_estimate(gap, np.random.default_rng(0))
     assert estimate.value == pytest.approx(0, abs=1e-12)
     assert estimate.interval is None
-    assert estimate.no_interval == "the bound is 0: no reference beats the features"
+    assert estimate.no_interval == "void: 24 images in 30 dimensions fit any labels"
     assert "24 images in 30 dimensions fit any labels: the bound from below is void" in estimate.note
 
 
@@ -234,6 +234,16 @@ def test_the_metric_reads_plain_embeddings_of_at_most_so_many_images() -> None:
     expected = gap_estimate(predictor_gap(f.astype(np.float32), labels, train, rng), rng)
     assert whole == expected
     assert compute(inputs_of(f, labels, train, images=80)).details["n"] == 80  # type: ignore[arg-type]
+
+
+def test_a_bound_far_below_zero_has_no_interval() -> None:
+    f, labels, train = world(6, 80, 60, 3)
+    gap = gap_of(f, labels, train)
+    assert not gap.void
+    estimate = gap_estimate(gap, np.random.default_rng(0))
+    assert estimate.details["lower_raw_high"] < 0
+    assert (estimate.value, estimate.interval) == (0.0, None)
+    assert estimate.no_interval == "the bound is 0: no reference beats the features"
 
 
 def test_the_metric_says_why_it_cannot_speak() -> None:
