@@ -199,6 +199,7 @@ class Line:
                     views=found.how.views,
                     images=len(data),
                     unscorable=_unscorable(checks, encoder),
+                    device=self.device,
                 ),
                 seed=self.settings.seed,
                 on_metric=self._on_metric,

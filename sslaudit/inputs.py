@@ -1,9 +1,9 @@
 """What a metric receives, and the guard that it reads only what it declared."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
@@ -55,6 +55,8 @@ class MetricInputs:
         encoder: Encoder | None = None,
         altered: AlteredImages | None = None,
         results: Mapping[str, Estimate] | None = None,
+        device: str = "cpu",
+        held: dict[Hashable, Any] | None = None,
     ) -> None:
         self.spec = spec
         self.options = options
@@ -66,6 +68,9 @@ class MetricInputs:
         self._encoder = encoder
         self._altered = altered
         self._results = results or {}
+        self.device = device
+        """Where tensors of this run are computed."""
+        self._held = {} if held is None else held
 
     @property
     def embeddings(self) -> np.ndarray:
@@ -122,6 +127,15 @@ class MetricInputs:
     def results(self) -> Mapping[str, Estimate]:
         """Estimates of the metrics named in ``needs.results``."""
         return self._have(self._results, bool(self.spec.needs.results), "results")
+
+    def once(self, key: Hashable, make: Callable[[], T]) -> T:
+        """What ``make`` gives, made once for all metrics of a run that read the same features.
+
+        ``key`` names what it is and everything it depends on beside features, labels and seed.
+        """
+        if key not in self._held:
+            self._held[key] = make()
+        return cast(T, self._held[key])
 
     def rng(self) -> np.random.Generator:
         """A generator seeded by run seed and metric name: equal draws for every encoder."""

@@ -1,7 +1,7 @@
 """Runs the metrics of a plan and turns their estimates into records."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,6 +37,9 @@ class Materials:
     altered: Mapping[Space, AlteredImages] = field(default_factory=dict)
     unscorable: str
     """Why no score would mean anything; empty when all is well."""
+    device: str = "cpu"
+    held: dict[str, dict[Hashable, Any]] = field(default_factory=dict)
+    """By space, what metrics made and share."""
 
 
 @dataclass(slots=True)
@@ -113,6 +116,8 @@ def _estimates(
         encoder=materials.encoder,
         altered=materials.altered.get(metric.space) if metric.space else None,
         results=results,
+        device=materials.device,
+        held=materials.held.setdefault(metric.space, {}),
     )
 
     def compute() -> dict[str, Estimate]:
@@ -203,6 +208,7 @@ def _record(
         claim=estimate.claim,
         bias=estimate.bias,
         verdict=estimate.verdict,
+        minor=estimate.minor,
         note=estimate.note,
         headline=dict(estimate.headline),
         details=dict(estimate.details),

@@ -180,6 +180,8 @@ class Estimate:
     """One sentence for the reader."""
     label: str = ""
     """What the number is, as the label of its row, where a metric gives several; else its summary."""
+    minor: bool = False
+    """Whether a terminal leaves its row to ``sslaudit report CARD --all``; the HTML page shows it."""
     headline: Mapping[str, str] = field(default_factory=dict)
     """Lines for the first screen of a card: a word in capitals, ``HELD BACK``, and its sentence."""
     details: Mapping[str, Detail] = field(default_factory=dict)

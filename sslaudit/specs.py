@@ -179,9 +179,11 @@ class MetricSpec:
     unit: str = ""
     range: tuple[float | None, float | None] = (None, None)
     """The smallest and the largest value there can be."""
-    group: Literal["quality", "factor", "data", "guarantee", "pretext", "other"] = "other"
-    """Where a card shows it: how good, why, of the data, what theory guarantees, what pretext tasks can
-    give, or the rest."""
+    group: Literal[
+        "quality", "factor", "data", "guarantee", "shape", "classes", "change", "pretext", "other"
+    ] = "other"
+    """Where a card shows it: how good, why, of the data, what theory guarantees, the shape of the
+    embedding, the classes in it, what a change of the image does, what pretext tasks can give, the rest."""
     default: bool = True
     """Whether it runs when the user names no metrics."""
     check: Callable[[Mapping[str, OptionValue | None]], str] | None = None

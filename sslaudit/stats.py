@@ -27,6 +27,28 @@ def wilson(successes: int, n: int, level: float = 0.95) -> Interval:
     return Interval(low=limits.low, high=limits.high, level=level, method="Wilson")
 
 
+def mean_of_proportions(successes: ArrayLike, trials: ArrayLike, level: float = 0.95) -> Interval:
+    """Interval of the mean of K independent proportions, ``successes`` (K,) out of ``trials`` (K,).
+
+    Their Wilson limits are combined: the mean reaches as far as the root of the summed squares of the
+    distances to the single limits. Raises ``ValueError`` for no proportion, or as ``wilson`` does.
+    Source: Zou and Donner, Statistics in Medicine 2008 (MOVER).
+    """
+    k, n = np.asarray(successes, dtype=np.int64), np.asarray(trials, dtype=np.int64)
+    if not len(n):
+        raise ValueError("no proportions give no interval.")
+    singles = [wilson(int(a), int(b), level) for a, b in zip(k, n, strict=True)]
+    shares = k / n
+    below = np.linalg.norm(shares - [single.low for single in singles]) / len(n)
+    above = np.linalg.norm([single.high for single in singles] - shares) / len(n)
+    return Interval(
+        low=shares.mean() - below,
+        high=shares.mean() + above,
+        level=level,
+        method=f"Wilson limits of {len(n):,} proportions, combined (MOVER)",
+    )
+
+
 def clopper_pearson(
     k: int, n: int, level: float = 0.95, side: Literal["two-sided", "upper", "lower"] = "two-sided"
 ) -> Interval:

@@ -11,19 +11,19 @@ from sslaudit.hookspecs import hookimpl
 from sslaudit.specs import MetricSpec
 
 if TYPE_CHECKING:
-    from sslaudit_probes.accuracy import first_best as first_best
-    from sslaudit_probes.few_shot import draw_support as draw_support
-    from sslaudit_probes.few_shot import one_nn as one_nn
-    from sslaudit_probes.knn import knn_log_votes as knn_log_votes
-    from sslaudit_probes.knn import knn_votes as knn_votes
-    from sslaudit_probes.knn import top_hits as top_hits
-    from sslaudit_probes.nearest_centre import classify_by_centre as classify_by_centre
+    from sslaudit_probes.classifiers.accuracy import first_best as first_best
+    from sslaudit_probes.classifiers.few_shot import draw_support as draw_support
+    from sslaudit_probes.classifiers.few_shot import one_nn as one_nn
+    from sslaudit_probes.classifiers.knn import knn_log_votes as knn_log_votes
+    from sslaudit_probes.classifiers.knn import knn_votes as knn_votes
+    from sslaudit_probes.classifiers.knn import top_hits as top_hits
+    from sslaudit_probes.classifiers.nearest_centre import classify_by_centre as classify_by_centre
 
 _HOMES = {
-    "accuracy": ("first_best",),
-    "few_shot": ("draw_support", "one_nn"),
-    "knn": ("knn_log_votes", "knn_votes", "top_hits"),
-    "nearest_centre": ("classify_by_centre",),
+    "classifiers.accuracy": ("first_best",),
+    "classifiers.few_shot": ("draw_support", "one_nn"),
+    "classifiers.knn": ("knn_log_votes", "knn_votes", "top_hits"),
+    "classifiers.nearest_centre": ("classify_by_centre",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -32,7 +32,7 @@ __all__ = sorted(_HOME)
 
 @hookimpl
 def sslaudit_metrics() -> Iterable[MetricSpec]:
-    """``nearest-centre``, ``knn`` and ``few-shot``."""
+    """Every metric of ``sslaudit_probes.metrics``."""
     from sslaudit_probes.metrics import METRICS
 
     return METRICS

@@ -127,6 +127,7 @@ class MetricRecord:
     claim: Claim
     bias: Bias
     verdict: Verdict
+    minor: bool = False
     note: str
     headline: dict[str, str] = field(default_factory=dict)
     """Lines for the first screen: a word in capitals, and its sentence."""

@@ -98,8 +98,8 @@ def test_neither_chunks_nor_order_matter(monkeypatch: pytest.MonkeyPatch, chunk:
     bank, labels, query, _ = world(2, 300, 90, 8, 5)
     bank, labels = np.concatenate([bank, bank[:50]]), np.concatenate([labels, (labels[:50] + 1) % 5])
     expected = first_best(knn_log_votes(query, bank, labels, 7, 0.07, 5))
-    monkeypatch.setattr("sslaudit_probes.knn.CHUNK", chunk)
-    monkeypatch.setattr("sslaudit_probes.knn._BANK_TILE", 64)
+    monkeypatch.setattr("sslaudit_probes.classifiers.knn.CHUNK", chunk)
+    monkeypatch.setattr("sslaudit_probes.classifiers.knn._BANK_TILE", 64)
     order = np.random.default_rng(3).permutation(len(bank))
     for exact in (False, True):
         found = knn_log_votes(query, bank[order], labels[order], 7, 0.07, 5, exact=exact)
@@ -209,7 +209,8 @@ def test_few_classes_have_no_top_5(measure_term: Measure) -> None:
 def test_a_collapsed_encoder_gets_the_majority_rate(measure_term: Measure) -> None:
     labels = np.array([0, 1, 1, 2, 1, 0, 0, 2, 1, 1])
     estimate = measure_term("knn(k=2)", np.full((10, 1, 8), 0.7), labels, range(5), range(5, 10))
-    assert estimate.value == estimate.details["majority"] == 0.4
+    assert estimate.details["accuracy"] == estimate.details["majority"] == 0.4
+    assert estimate.value == pytest.approx(1 / 3)  # balanced: class 1 has 2.5 times the images of class 2
 
 
 def test_a_shuffled_bank_gives_the_same_predictions(measure_term: Measure) -> None:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from sslaudit.encoder import unit_rows
 from sslaudit.results import Detail, Estimate
-from sslaudit_probes.accuracy import TIE, accuracy, first_best
+from sslaudit_probes.classifiers.accuracy import TIE, accuracy, first_best
 
 if TYPE_CHECKING:
     from sslaudit.inputs import MetricInputs

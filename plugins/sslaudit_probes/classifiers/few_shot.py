@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sslaudit.encoder import unit_rows
-from sslaudit.results import Estimate, Interval
+from sslaudit.results import Detail, Estimate, Interval
 from sslaudit.stats import clopper_pearson, two_way_bootstrap_mean
-from sslaudit_probes.accuracy import first_best, majority, on_test
-from sslaudit_probes.knn import knn_log_votes
+from sslaudit_probes.classifiers.accuracy import first_best, imbalance, majority, on_test
+from sslaudit_probes.classifiers.knn import knn_log_votes
 
 if TYPE_CHECKING:
     from sslaudit.inputs import MetricInputs
@@ -52,24 +52,32 @@ def compute(inputs: "MetricInputs") -> Estimate:
     note = f"Mean over {draws} draws of {k} labelled training images a class, the same for every encoder."
     if short := int((np.bincount(labels[inputs.train]) < k).sum()):
         note += f" Classes with fewer than {k}, which give all they have: {short}."
+    uneven = imbalance(inputs)
+    scores = correct if uneven is None else correct * uneven.weights[:, None]
+    samples = {"correct": on_test(inputs, correct.astype(int).tolist())}
+    details: dict[str, Detail] = {"majority": majority(inputs), "tested": len(correct)}
+    if uneven is not None:
+        note = f"Balanced accuracy, the mean recall of the classes. {note}"
+        samples["score"] = on_test(inputs, scores.tolist())
+        details |= {"accuracy": correct.mean(), "balanced": True, "reading": "balanced"}
     return Estimate(
-        value=correct.mean(),
-        interval=_interval(correct, rng),
+        value=scores.mean(),
+        interval=_interval(correct, scores, rng),
         no_interval="" if len(correct) > 1 else "one test image only",
         note=note,
+        headline={} if uneven is None else uneven.headline(inputs, correct.mean(axis=1)),
         details={
-            "majority": majority(inputs),
-            "tested": len(correct),
-            "lowest_draw": correct.mean(axis=0).min(),
-            "highest_draw": correct.mean(axis=0).max(),
+            **details,
+            "lowest_draw": scores.mean(axis=0).min(),
+            "highest_draw": scores.mean(axis=0).max(),
         },
-        samples={"correct": on_test(inputs, correct.astype(int).tolist())},
+        samples=samples,
     )
 
 
-def _interval(correct: np.ndarray, rng: np.random.Generator) -> Interval | None:
+def _interval(correct: np.ndarray, scores: np.ndarray, rng: np.random.Generator) -> Interval | None:
     if len(correct) < 2:
         return None
     if correct.all() or not correct.any():  # nothing varies, so a bootstrap would claim certainty
         return clopper_pearson(int(correct[:, 0].sum()), len(correct))
-    return two_way_bootstrap_mean(correct, rng)
+    return two_way_bootstrap_mean(scores, rng)

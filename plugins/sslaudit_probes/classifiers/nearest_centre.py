@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sslaudit.results import Estimate
-from sslaudit_probes.accuracy import accuracy
+from sslaudit_probes.classifiers.accuracy import accuracy
 from sslaudit_theory.classes.centres import class_centres, image_means, nearest_centres
 from sslaudit_theory.norms import normalised, normed_views
 

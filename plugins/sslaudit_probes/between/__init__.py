@@ -1,0 +1,1 @@
+"""How alike two encoders are, on the same images."""

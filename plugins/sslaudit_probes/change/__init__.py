@@ -1,0 +1,1 @@
+"""What a change of the image does to the embedding and to the probes."""

@@ -1,0 +1,1 @@
+"""The classes in the embedding: how tight, how far apart."""
