@@ -41,14 +41,7 @@ def paired_difference(
                 f"the card of {card.encoder.ref} has no column '{name}' (samples.parquet is missing?)."
             )
     try:
-        return stats.paired_difference(_rows(a, name), _rows(b, name), np.random.default_rng(seed))
+        first, second = (stats.by_image(card.samples[name]) for card in (a, b))
+        return stats.paired_difference(first, second, np.random.default_rng(seed))
     except ValueError as error:
         raise CardError(f"the cards cannot be compared on '{term}': {error}.") from None
-
-
-def _rows(card: ReportCard, name: str) -> np.ndarray:
-    """(N,) or (N, R) float64, NaN where the metric says nothing about the image."""
-    column = card.samples[name]
-    width = max((len(entry) for entry in column if isinstance(entry, list | tuple)), default=0)
-    empty = [np.nan] * width if width else np.nan
-    return np.array([empty if entry is None else entry for entry in column], dtype=np.float64)

@@ -38,6 +38,8 @@ class Materials:
     unscorable: str
     """Why no score would mean anything; empty when all is well."""
     device: str = "cpu"
+    keep_all: bool = False
+    """Whether estimates are kept that depend on features, which ``kept`` then names."""
     held: dict[str, dict[Hashable, Any]] = field(default_factory=dict)
     """By space, what metrics made and share."""
 
@@ -127,7 +129,11 @@ def _estimates(
         return estimates
 
     try:
-        return materials.kept.of(metric, seed, compute) if metric.spec.data_scoped else compute()
+        return (
+            materials.kept.of(metric, seed, compute)
+            if materials.keep_all or metric.spec.data_scoped
+            else compute()
+        )
     except StoreError:
         raise
     except Exception as error:  # a metric may be anybody's code: its failure is a line on the card

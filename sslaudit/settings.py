@@ -33,6 +33,11 @@ class Settings:
     cache: str | Path | bool | None = None
     """A folder; None for the default one; False for none."""
     override: Override | None = None
+    anchors: bool = True
+    """Whether raw pixels and an untrained copy are measured beside the encoder."""
+
+    shift: object | None = None
+    """Other data on which the probes are tested too; None for none."""
 
     def __post_init__(self) -> None:
         if self.space not in ("embedding", "projection"):

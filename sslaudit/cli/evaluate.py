@@ -92,6 +92,16 @@ def evaluate(
             help="Images of one group stay on one side of the split: a column, or an expression in names.",
         ),
     ] = None,
+    anchors: Annotated[
+        bool,
+        typer.Option(help="Measure raw pixels and an untrained copy beside each encoder."),
+    ] = True,
+    shift: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DATA", help="Test the probes on these images too: other data of the same classes."
+        ),
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
     precision: Annotated[
         str, typer.Option(help="fp32, bf16, fp16; auto goes below fp32 where that is faster and close.")
@@ -136,6 +146,8 @@ def evaluate(
     places = folders(output, [str(ref) for ref in parsed], "projection" if space is Space.projection else "")
     override = read_override(size, mean, std, interpolation, crop)
     if data is None:
+        if shift is not None:
+            raise UsageError("--shift names other data to test on, and goes with --data.")
         announce(parsed, found)
         return _audit_only(parsed, override, found)
     world = World.from_environment()
@@ -160,6 +172,8 @@ def evaluate(
             max_images=max_images,
             per_class=per_class,
             group=group,
+            shift=shift,
+            anchors=anchors,
             cache=False if no_cache else cache,
             override=override,
         )

@@ -11,6 +11,9 @@ from sslaudit.cli.guard import guarded, registry
 @guarded
 def report(
     card: Annotated[Path, typer.Argument(metavar="CARD", help="A folder with a card, or its card.json.")],
+    everything: Annotated[
+        bool, typer.Option("--all", help="Show every row, also those that the first screen leaves out.")
+    ] = False,
     explain: Annotated[
         str | None,
         typer.Option(metavar="METRIC", help="The formula of a metric, with the numbers of this card."),
@@ -23,7 +26,7 @@ def report(
     if explain is None:
         from sslaudit.report.terminal import console, render
 
-        console().print(render(read))
+        console().print(render(read, everything=everything))
         return 0
     from sslaudit.report.explain import explanation
 

@@ -17,6 +17,8 @@ from typing import Any, Literal
 from sslaudit.data import Skipped
 from sslaudit.errors import CardError, OutputError
 from sslaudit.report import strict_json
+from sslaudit.report.anchored import AnchorRecord
+from sslaudit.report.shifted import ShiftRecord
 from sslaudit.results import Bias, Check, Claim, Detail, Figure, Interval, Verdict
 
 SCHEMA_VERSION = 1
@@ -94,6 +96,8 @@ class DataRecord:
     """Canonical text with its version."""
     recipe_assumed: bool
     """Whether nothing said which recipe is the encoder's own."""
+    recipe_own: bool = False
+    """Whether it is the one that the encoder was trained with, by what its file says."""
     recipe_details: str
     """Every parameter of the recipe at this input size."""
     views: int
@@ -177,6 +181,10 @@ class ReportCard:
     suite: str | None = None
     checks: tuple[Check, ...]
     metrics: tuple[MetricRecord, ...]
+    anchors: tuple[AnchorRecord, ...] = ()
+    """What the same probes reach on raw pixels and on an untrained copy."""
+    shift: ShiftRecord | None = None
+    """What the same probes reach on the images of another data set."""
     problems: tuple[str, ...]
     """What went wrong and did not stop the run."""
     provenance: Provenance

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from sslaudit.errors import OutputError
 from sslaudit.report import words
 from sslaudit.report.card import ReportCard
+from sslaudit.results import number
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -16,6 +17,9 @@ _GROUPS = (
     ("factor", "Why", "lower is better"),
     ("data", "Of the data", "the same for every encoder"),
     ("guarantee", "Guarantee", "error at most"),
+    ("shape", "Shape of the embedding", "without labels"),
+    ("classes", "Classes in the embedding", ""),
+    ("change", "When the image changes", ""),
     ("pretext", "Pretext", "what f(x) says of z within a class; lower is better"),
     ("other", "Other", ""),
 )
@@ -58,6 +62,8 @@ def _render(template: str, card: ReportCard) -> str:
             where=where,
             headline=words.headline(card),
             groups=groups,
+            number=number,
+            anchors=words.anchors(card),
             skipped=words.skipped(card),
             input="; ".join(words.preprocessing(card.encoder.preprocess)),
         )

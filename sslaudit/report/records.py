@@ -36,8 +36,11 @@ def encoder_record(encoder: Encoder) -> EncoderRecord:
     )
 
 
-def data_record(data: Dataset, how: "Extraction", encoder: Encoder, *, assumed: bool) -> DataRecord:
-    """Which data, seen through which views; ``assumed`` when nothing named the recipe."""
+def data_record(
+    data: Dataset, how: "Extraction", encoder: Encoder, *, assumed: bool, own: bool
+) -> DataRecord:
+    """Which data, seen through which views; ``assumed`` when nothing named the recipe, ``own`` when it
+    is the one that the encoder was trained with."""
     return DataRecord(
         ref=data.ref,
         digest=data.digest,
@@ -47,6 +50,7 @@ def data_record(data: Dataset, how: "Extraction", encoder: Encoder, *, assumed: 
         split_rule=data.split_rule,
         recipe=how.recipe.key(),
         recipe_assumed=assumed,
+        recipe_own=own,
         recipe_details=how.recipe.describe(encoder.preprocess.size),
         views=how.views,
         views_mode=how.views_mode,

@@ -7,7 +7,9 @@ from rich.table import Table
 from rich.text import Text
 
 from sslaudit.report import words
+from sslaudit.report.anchored import AnchorRecord
 from sslaudit.report.card import ReportCard
+from sslaudit.report.shifted import shift_notes
 from sslaudit.results import Interval, number
 
 _WIDTH = 80
@@ -16,14 +18,19 @@ _LABEL, _HALF = 28, 25
 
 _HEADINGS = {
     "quality": ("how good", ["higher is better"]),
+    "shape": ("shape of the embedding, without labels", []),
+    "classes": ("classes in the embedding", []),
+    "change": ("when the image changes", []),
     "pretext": ("pretext: what f(x) says of z within a class", ["lower is better"]),
     "other": ("other", []),
 }
-_GROUPS = ("quality", "factor", "data", "guarantee", "pretext", "other")
+_GROUPS = ("quality", "factor", "data", "guarantee", "shape", "classes", "change", "pretext", "other")
+_READ_BESIDE = ("shape", "classes", "change", "pretext")
+"""Groups whose rows are read with what stands beside the value."""
 
 
-def render(card: ReportCard, *, next_step: str = "") -> RenderableType:
-    """The whole card."""
+def render(card: ReportCard, *, next_step: str = "", everything: bool = False) -> RenderableType:
+    """The card; with ``everything`` also the rows that are left to it."""
     ref, what, where = words.title(card)
     fits = len(ref) + len(what) + 3 <= _WIDTH
     blocks: list[RenderableType] = [
@@ -43,14 +50,21 @@ def render(card: ReportCard, *, next_step: str = "") -> RenderableType:
                 blocks += [Text(), _guarantees(card, term, spaces)]
         elif len(spaces) == 2:
             blocks += [Text(), _beside(_heading(card, group, ""), card, group, spaces)]
-        elif found := [row for space in spaces for row in words.rows(card, group, space) if row.value != "-"]:
+        elif found := [
+            row
+            for space in spaces
+            for row in words.rows(card, group, space)
+            if row.value != "-" and (everything or not row.record.minor)
+        ]:
             heading = _heading(card, group, spaces[0])
-            blocks += [Text(), _readings(heading, found) if group == "pretext" else _table(heading, found)]
+            blocks += [Text(), _rows(card, group, heading, found)]
     notes = [("not computed", f"{term}: {reason}") for term, reason in words.not_computed(card)]
     notes += [("skipped", line) for line in words.skipped(card)]
     notes += [("problem", line) for line in card.problems]
     notes += [("input", "; ".join(words.preprocessing(card.encoder.preprocess)))]
     notes += words.extraction(card)
+    notes += shift_notes(card.shift) if card.shift else []
+    notes += words.anchors(card)
     blocks += [Text(), listing(notes)]
     if next_step:
         blocks += [Text(), Text(next_step, style="dim")]
@@ -169,6 +183,31 @@ def _bound(row: words.Row, *, short: bool) -> str:
         return f"{row.value} {row.interval}"
     said = {"holds-point-estimate": "as an estimate"}.get(record.verdict, record.verdict)
     return f"{row.value}  {said if short else record.note or said}"
+
+
+def _rows(card: ReportCard, group: str, heading: str, found: Sequence[words.Row]) -> RenderableType:
+    if group in _READ_BESIDE:
+        return _readings(heading, found)
+    anchors = [anchor for anchor in card.anchors if anchor.readings] if group == "quality" else []
+    return _anchored(heading, found, anchors) if anchors else _table(heading, found)
+
+
+def _anchored(heading: str, found: Sequence[words.Row], anchors: Sequence[AnchorRecord]) -> RenderableType:
+    """A table with a column for each anchor."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(min_width=_LABEL, no_wrap=True)
+    table.add_column(justify="right", min_width=6, no_wrap=True)
+    table.add_column(min_width=12, no_wrap=True)
+    for _ in anchors:
+        table.add_column(justify="right", no_wrap=True)
+    table.add_row(heading, "", "", *(Text(anchor.name, style="italic") for anchor in anchors))
+    for row in found:
+        cells = []
+        for anchor in anchors:
+            reading = anchor.reading(row.term)
+            cells.append(Text(number(reading.value) if reading else "-"))
+        table.add_row(Text(f"  {row.label}"), Text(row.value), Text(row.interval), *cells)
+    return table
 
 
 def _table(heading: str, found: Sequence[words.Row]) -> RenderableType:

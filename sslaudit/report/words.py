@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from sslaudit.errors import RefError
 from sslaudit.refs import EncoderRef
 from sslaudit.report.card import EncoderRecord, LoadRecord, MetricRecord, PreprocessRecord, ReportCard
+from sslaudit.report.shifted import shift_lines
 from sslaudit.results import number
 
 _CAPITALS = {
@@ -70,10 +71,10 @@ def headline(card: ReportCard) -> list[tuple[str, str]]:
     if not failed:
         lines.extend(_accuracy(card))
         lines += _said_by_metrics(card)
-    lines += [("WARNING", check.message) for check in card.checks if check.status == "warn"]
+        lines += shift_lines(card.shift) if card.shift else []
+    lines += [("WARNING", c.message) for c in card.checks if c.status == "warn" and c.name != "control"]
     lines += [("WARNING", sentence) for sentence in trusted(card.encoder)]
-    if card.data.recipe_assumed and card.data.views > 1:
-        lines.append(("ASSUMED", f"recipe {card.data.recipe}: the file names none of its own"))
+    lines += _recipe_not_its_own(card)
     for assumption in load.assumptions:
         lines.append(("ASSUMED", assumption))
     return lines
@@ -221,11 +222,42 @@ def _accuracy(card: ReportCard) -> list[tuple[str, str]]:
     first = next((m for m in card.metrics if m.group == "quality" and m.interval is not None), None)
     if first is None or first.value is None or first.interval is None:
         return []
-    majority = first.details.get("majority")
-    floor = f"; majority class {percent(majority)} %" if isinstance(majority, float) else ""
     low, high = (percent(end) for end in (first.interval.low, first.interval.high))
+    balanced = ", balanced," if first.details.get("balanced") else ""
     on = " on projection z" if first.space == "projection" else ""
-    return [("ACCURACY", f"{first.summary}{on} {percent(first.value)} % [{low}, {high}]{floor}")]
+    said = [f"{first.summary}{balanced}{on} {percent(first.value)} % [{low}, {high}]"]
+    said += [
+        f"{anchor.name} {percent(reading.value)} %"
+        for anchor in card.anchors
+        if (reading := anchor.reading(first.term))
+    ]
+    if isinstance(majority := first.details.get("majority"), float) and not balanced:
+        said.append(f"majority class {percent(majority)} %")
+    control = next((c for c in card.checks if c.name == "control" and c.status == "warn"), None)
+    if control is None:
+        return [("ACCURACY", "; ".join(said))]
+    return [("NOT ABOVE CONTROL", "; ".join([*said, control.message]))]
+
+
+def _recipe_not_its_own(card: ReportCard) -> list[tuple[str, str]]:
+    """What views of another recipe than the encoder's own do not say."""
+    data = card.data
+    if data.views == 1 or data.recipe_own:
+        return []
+    factors = "factors that read views say invariance to this recipe, not quality"
+    if data.recipe_assumed:
+        return [("ASSUMED", f"recipe {data.recipe}: the file names none of its own, so {factors}")]
+    own = card.encoder.facts.get("recipe")
+    named = f"the encoder's own is {own}" if own else "the file names none of its own"
+    return [("RECIPE", f"{data.recipe}; {named}, so {factors}")]
+
+
+def anchors(card: ReportCard) -> list[tuple[str, str]]:
+    """What the anchors are, and why one is missing."""
+    return [
+        (anchor.name, anchor.what if anchor.readings else f"not measured: {anchor.what}")
+        for anchor in card.anchors
+    ]
 
 
 def _said_by_metrics(card: ReportCard) -> list[tuple[str, str]]:
