@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from sslaudit.errors import OutputError
 from sslaudit.report import words
 from sslaudit.report.card import ReportCard
+from sslaudit.report.shifted import shift_notes, shift_rows
 from sslaudit.results import number
 
 if TYPE_CHECKING:
@@ -61,6 +62,8 @@ def _render(template: str, card: ReportCard) -> str:
             what=what,
             where=where,
             headline=words.headline(card),
+            shifted=shift_rows(card.shift) if card.shift else [],
+            shift_notes=shift_notes(card.shift) if card.shift else [],
             groups=groups,
             number=number,
             anchors=words.anchors(card),

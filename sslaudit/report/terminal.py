@@ -9,7 +9,7 @@ from rich.text import Text
 from sslaudit.report import words
 from sslaudit.report.anchored import AnchorRecord
 from sslaudit.report.card import ReportCard
-from sslaudit.report.shifted import shift_notes
+from sslaudit.report.shifted import ShiftRecord, shift_notes, shift_rows
 from sslaudit.results import Interval, number
 
 _WIDTH = 80
@@ -58,6 +58,8 @@ def render(card: ReportCard, *, next_step: str = "", everything: bool = False) -
         ]:
             heading = _heading(card, group, spaces[0])
             blocks += [Text(), _rows(card, group, heading, found)]
+    if card.shift is not None and card.shift.readings:
+        blocks += [Text(), _shifted(card.shift)]
     notes = [("not computed", f"{term}: {reason}") for term, reason in words.not_computed(card)]
     notes += [("skipped", line) for line in words.skipped(card)]
     notes += [("problem", line) for line in card.problems]
@@ -229,6 +231,18 @@ def _table(heading: str, found: Sequence[words.Row]) -> RenderableType:
         last = whole if len(whole) <= room or not row.record.interval else row.interval
         table.add_row(Text(f"  {row.label}"), Text(row.term), Text(row.value), Text(last))
     return Group(Text(heading), table)
+
+
+def _shifted(record: ShiftRecord) -> RenderableType:
+    """The probes on the shifted images, and what they lose."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(min_width=_LABEL, no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column()
+    for label, _, value, drop in shift_rows(record, minor=False):
+        table.add_row(Text(f"  {label}"), Text(value), Text(drop))
+    paired = ", paired by image" if record.paired else ""
+    return Group(Text(f"on {words.cut(record.ref, 30)} (accuracy, drop{paired})"), table)
 
 
 def _readings(heading: str, found: Sequence[words.Row]) -> RenderableType:
