@@ -77,7 +77,8 @@ class AlteredImages:
         """
         order = tuple(int(i) for i in images)
         if (alteration.key, order) not in self._pixels:
-            self._make((alteration, *also), order)
+            wanted = {one.key: one for one in (alteration, *also)}
+            self._make(list(wanted.values()), order)
         return self._pixels[alteration.key, order]
 
     def _make(self, wanted: Sequence[Alteration], order: tuple[int, ...]) -> None:

@@ -124,7 +124,7 @@ def test_images_are_decoded_once_for_alterations_that_are_named_together(
     altered = AlteredImages(Embedder(from_module(Pixels(), preprocess=SMALL), how()), watched, cache=tmp_path)
     first, second = Alteration("negative", negative), Alteration("marked", marked)
     images = [5, 9, 100]
-    made = altered.pixels(first, images, also=[second])
+    made = altered.pixels(first, images, also=[second, first])  # the same once more is made once
     beside = altered.pixels(second, images)
     assert reads == images
     np.testing.assert_array_equal(made, 255 - identity(digits, images).numpy())
