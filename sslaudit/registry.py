@@ -74,8 +74,8 @@ class Table(Generic[S]):
         return nearest(name, self._owned, f"sslaudit list {self.kind}s")
 
     def usable(self) -> Mapping[str, S]:
-        """Specs that are offered once."""
-        return {name: owned[0][0] for name, owned in sorted(self._owned.items()) if len(owned) == 1}
+        """Specs that are offered once, in the order in which their plugins list them."""
+        return {name: owned[0][0] for name, owned in self._owned.items() if len(owned) == 1}
 
     def _find(self, name: str) -> tuple[S, Plugin]:
         owned = self._owned.get(name, [])

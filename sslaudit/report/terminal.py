@@ -9,6 +9,7 @@ from rich.text import Text
 from sslaudit.report import words
 from sslaudit.report.anchored import AnchorRecord
 from sslaudit.report.card import ReportCard
+from sslaudit.report.screen import first_screen
 from sslaudit.report.shifted import ShiftRecord, shift_notes, shift_rows
 from sslaudit.results import Interval, number
 
@@ -30,7 +31,8 @@ _READ_BESIDE = ("shape", "classes", "change", "pretext")
 
 
 def render(card: ReportCard, *, next_step: str = "", everything: bool = False) -> RenderableType:
-    """The card; with ``everything`` also the rows that are left to it."""
+    """The card; its first screen, or ``everything``."""
+    shown, left = (card, 0) if everything else first_screen(card)
     ref, what, where = words.title(card)
     fits = len(ref) + len(what) + 3 <= _WIDTH
     blocks: list[RenderableType] = [
@@ -44,23 +46,20 @@ def render(card: ReportCard, *, next_step: str = "", everything: bool = False) -
         listing(words.headline(card)),
     ]
     for group in _GROUPS:
-        spaces = words.spaces(card, group)
-        if group == "guarantee" and spaces:
-            for term in words.terms(card, group):
-                blocks += [Text(), _guarantees(card, term, spaces)]
-        elif len(spaces) == 2:
-            blocks += [Text(), _beside(_heading(card, group, ""), card, group, spaces)]
+        spaces = words.spaces(shown, group)
+        if group == "guarantee" and spaces and left == 0:
+            for term in words.terms(shown, group):
+                blocks += [Text(), _guarantees(shown, term, spaces)]
+        elif group != "guarantee" and len(spaces) == 2:
+            blocks += [Text(), _beside(_heading(shown, group, ""), shown, group, spaces)]
         elif found := [
-            row
-            for space in spaces
-            for row in words.rows(card, group, space)
-            if row.value != "-" and (everything or not row.record.minor)
+            row for space in spaces for row in words.rows(shown, group, space) if row.value != "-"
         ]:
-            heading = _heading(card, group, spaces[0])
-            blocks += [Text(), _rows(card, group, heading, found)]
+            heading = _heading(shown, group, spaces[0])
+            blocks += [Text(), _rows(shown, group, heading, found)]
     if card.shift is not None and card.shift.readings:
         blocks += [Text(), _shifted(card.shift)]
-    notes = [("not computed", f"{term}: {reason}") for term, reason in words.not_computed(card)]
+    notes = [("not computed", f"{term}: {reason}") for term, reason in words.not_computed(shown)]
     notes += [("skipped", line) for line in words.skipped(card)]
     notes += [("problem", line) for line in card.problems]
     notes += [("input", "; ".join(words.preprocessing(card.encoder.preprocess)))]
@@ -68,6 +67,8 @@ def render(card: ReportCard, *, next_step: str = "", everything: bool = False) -
     notes += shift_notes(card.shift) if card.shift else []
     notes += words.anchors(card)
     blocks += [Text(), listing(notes)]
+    if left:
+        blocks += [Text(), Text(f"{left} more numbers: sslaudit report CARD --all", style="dim")]
     if next_step:
         blocks += [Text(), Text(next_step, style="dim")]
     return Group(*blocks)
