@@ -274,7 +274,7 @@ class Line:
         checks = [check_load(encoder.load), *self._of_data[1]]
         checks += check_behaviour(encoder, found.probe, found.how)
         for space, first in list(found.features.items())[:1]:
-            checks += check_features(first)
+            checks += check_features(first, data, precision=found.how.precision)
             embedder = found.embedder.of(replace(found.how, space=space))
             checks += check_preprocessing(embedder, data, first, cache=cache)
         return checks

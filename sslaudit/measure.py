@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from sslaudit.encoder import Encoder
-from sslaudit.errors import MetricError, StoreError
+from sslaudit.errors import EncoderError, MetricError, StoreError
 from sslaudit.extraction import AlteredImages, PixelViews
 from sslaudit.inputs import Labels, MetricInputs
 from sslaudit.kept import KeptEstimates
@@ -136,6 +136,8 @@ def _estimates(
         )
     except StoreError:
         raise
+    except EncoderError as error:  # such as embeddings of zeros: no fault of the metric
+        return {"": Estimate.not_applicable(" ".join(str(error).split()))}
     except Exception as error:  # a metric may be anybody's code: its failure is a line on the card
         reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
         problems.append(f"metric '{metric.term}' of {metric.plugin} failed: {reason}")

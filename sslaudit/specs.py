@@ -61,14 +61,25 @@ class Option:
         return value
 
 
-def deferred(path: str) -> Callable[..., Any]:
+@dataclass(frozen=True, slots=True)
+class Deferred:
+    """The function at ``path``, ``package.module:name``, imported when it is first called."""
+
+    path: str
+
+    def resolve(self) -> Callable[..., Any]:
+        """The function itself, imported now."""
+        module, _, name = self.path.partition(":")
+        function: Callable[..., Any] = getattr(import_module(module), name)
+        return function
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        return self.resolve()(*args, **options)
+
+
+def deferred(path: str) -> Deferred:
     """The function at ``package.module:name``, imported when it is first called."""
-    module, _, name = path.partition(":")
-
-    def call(*args: Any, **options: Any) -> Any:
-        return getattr(import_module(module), name)(*args, **options)
-
-    return call
+    return Deferred(path)
 
 
 def read_options(

@@ -361,5 +361,5 @@ def test_embeddings_of_zeros_fail_a_check(tmp_path: Path) -> None:
     parts = Parts(tmp_path / "key", len(rows))
     parts.write(0, rows.astype(np.float32))
     last = check_features(Features(parts))[-1]
-    assert (last.name, last.status) == ("non-constant", "fail")
+    assert (last.name, last.status) == ("direction", "fail")
     assert last.message.startswith("1 of 6 images")

@@ -5,9 +5,9 @@ from sslaudit.checks.encoder import (
     PROBE_IMAGES,
     check_behaviour,
     check_cache,
-    check_features,
     check_load,
 )
+from sslaudit.checks.features import check_features
 from sslaudit.checks.preprocessing import check_preprocessing
 
 __all__ = [

@@ -1,4 +1,7 @@
-"""``sslaudit plugins`` and ``sslaudit list``: what is installed, without importing any of it."""
+"""``sslaudit plugins`` and ``sslaudit list``: what is installed, without importing any of it.
+
+Only the page of one metric imports that metric, for its docstring.
+"""
 
 import json
 from collections.abc import Sequence
@@ -7,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from sslaudit.cli.guard import guarded
+from sslaudit.cli.guard import guarded, registry
 from sslaudit.host import Plugin, name_of
 from sslaudit.registry import installed
 from sslaudit.specs import Option
@@ -50,8 +53,16 @@ def plugins(
 
 
 @guarded
-def list_(kind: Annotated[Kind, typer.Argument(help="What to list.")]) -> int:
-    """List the encoder schemes, metrics, data schemes, recipes or training methods."""
+def list_(
+    kind: Annotated[Kind, typer.Argument(help="What to list.")],
+    name: Annotated[
+        str | None, typer.Argument(help="One of them: all that is known of it, and its options.")
+    ] = None,
+) -> int:
+    """List the encoder schemes, metrics, data schemes, recipes or training methods, or show one of them."""
+    if name is not None:
+        _print(_page(kind, name))
+        return 0
     from rich.table import Table
     from rich.text import Text
 
@@ -68,6 +79,19 @@ def list_(kind: Annotated[Kind, typer.Argument(help="What to list.")]) -> int:
             table.add_row(Text(f"+ {term.name}"), Text(f"{term.summary}  ({_options(term.options)})"))
     _print(table)
     return 0
+
+
+def _page(kind: Kind, name: str) -> object:
+    """All of one spec, or of a term that recipes are written in. Raises ``RefError``, ``PluginError``."""
+    from sslaudit.cli.page import page
+
+    if kind is Kind.recipes:
+        from sslaudit.recipes import TERMS
+
+        if name in TERMS:
+            return page(name, TERMS[name], None)
+    table = getattr(registry(), kind.value)
+    return page(name, table.get(name), table.owner(name))
 
 
 def _print(table: object) -> None:

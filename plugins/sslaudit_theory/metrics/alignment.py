@@ -37,7 +37,7 @@ GRID = np.linspace(0.05, 2, 40)
 VIEWS_SHOWN = 40
 """More views are cut to those with the largest distances."""
 
-_CONSTANT = 1e-12
+_CONSTANT = 1e-10
 """Total variance, relative to the mean squared norm, below which features carry nothing but rounding."""
 
 
@@ -64,6 +64,13 @@ class _Measured:
         return self.normed.shape[1]
 
     @property
+    def trivial(self) -> str:
+        """Why a small value means nothing; empty when it may mean something."""
+        if self.constant:
+            return "trivial: features are constant"
+        return "" if self.sup.any() else "trivial: the views of each image are equal"
+
+    @property
     def eps(self) -> list[tuple[str, float]]:
         """Names and values of ``EPSILONS``."""
         unit = "r" if self.normed.norm == "as-is" else ""
@@ -71,17 +78,34 @@ class _Measured:
 
 
 def compute(inputs: "MetricInputs") -> Estimate:
-    """L_align in form U, with R_eps, what drives it, and what Theorem 2 makes of it."""
+    """The metric ``alignment``: L_align, how far apart the views of one image are embedded.
+
+    Formula: mean over images of ||f(x1) - f(x2)||^2 over all pairs of different views (form U). With it
+        R_eps, the share of images with two views farther apart than eps, for three eps fixed beforehand, and
+        what each transform of the recipe adds to the distance of a view to its image.
+    Shapes: the views of all images, (N, V, D) with V >= 2, after ``norm``.
+    Range: from 0; on the unit sphere at most 4, and 2 for views at right angles to each other.
+    Typical: the SimCLR encoder of ``sslaudit demo`` has .196 on its embedding and .074 on its projection, the
+        untrained copy .187 (digits, 8 views): behind a ReLU all embeddings are near each other.
+    High: the transforms of the recipe move the embedding: they are not among its invariances. The detail
+        ``driver`` names the one that adds most.
+    Low: views of one image agree. That alone is no merit: a constant encoder has 0, and is called trivial.
+        Read it beside ``divergence``.
+    Bias: none for L_align of the drawn views. R_eps of the continuous augmentation is at least that of the
+        drawn views. The interval resamples images.
+    Source: Huang et al., ICLR 2023, L_align and R_eps; Theorem 2.
+    """
     normed = normed_views(inputs)
     if normed.r == 0:
         return Estimate.not_applicable("all embeddings are zero")
     measured = _measure(normed, inputs)
     per_image, sup = measured.per_image[:, -1], measured.sup[:, -1]
-    several = len(sup) > 1
+    why = measured.trivial or ("" if len(sup) > 1 else "one image only")
     return Estimate(
         value=per_image.mean(),
-        interval=bootstrap_mean(per_image, inputs.rng()) if several else None,
-        no_interval="" if several else "one image only",
+        interval=None if why else bootstrap_mean(per_image, inputs.rng()),
+        no_interval=why,
+        verdict="vacuous" if measured.trivial else "info",
         note=_note(measured),
         details={**_details(measured), **_bounds(measured)},
         figures=_figures(measured),
@@ -120,11 +144,7 @@ def _note(measured: _Measured) -> str:
         meaning += (
             f" Of the transforms {measured.drivers[0].name} adds most to the distance of a view to its image."
         )
-    if measured.constant:
-        return f"{meaning} trivial: features are constant"
-    if not measured.sup.any():
-        return f"{meaning} trivial: the views of each image are equal"
-    return meaning
+    return f"{meaning} {measured.trivial}".rstrip()
 
 
 def _details(measured: _Measured) -> dict[str, Detail]:

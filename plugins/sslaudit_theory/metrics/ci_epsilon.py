@@ -30,7 +30,23 @@ NOTE = (
 
 
 def compute(inputs: "MetricInputs") -> Estimate | Mapping[str, Estimate]:
-    """The explained share for each pretext target, with eps_CI and the floor of raw pixels."""
+    """The metric ``ci-epsilon``: eps_CI^2 as a share, what f(x) explains of z beyond the class.
+
+    Formula: eps_CI^2 / E ||z - E^L[z | y]||^2 with eps_CI = ||S_ff^(-1/2) S_fz|y||_F: the share of the
+        variance of z inside the classes that a linear map of f explains, on images that it was not fitted on
+        (5 folds, ridge).
+    Shapes: embeddings (n, D) of what the encoder sees and targets z (n, d_z) of at most ``images`` images;
+        labels.
+    Range: 0 to 1; 0 under exact conditional independence.
+    Typical: for z = disjoint-crop the SimCLR encoder of ``sslaudit demo`` has .117, the Barlow Twins encoder
+        .106, the untrained copy .103, and raw pixels .042 (digits).
+    High: much of the pretext target can be read from f within a class, so downstream risk has a term that
+        more labels do not remove.
+    Low: a class is all that f and z share, or the images are too few to see more. Classes whose covariances
+        have opposite signs cancel: only ``ci-condition`` tests C1.
+    Bias: under: a map fitted on few images explains less than the best one. ``plug_in_share`` errs upwards.
+    Source: Lee et al., NeurIPS 2021, Definition 4.1.
+    """
     if inputs.labels_if_any is None:
         return Estimate.not_applicable("the data has no labels")
     return of_targets(inputs, lambda found: {one.target: of_pairs(one, inputs.rng()) for one in found})

@@ -26,7 +26,22 @@ PAIRS = 5
 
 
 def compute(inputs: "MetricInputs") -> Estimate:
-    """The largest mu_k . mu_l / r^2 over pairs of classes, with Delta_mu and the distances."""
+    """The metric ``divergence``: how much the two most similar class centres have in common.
+
+    Formula: the largest mu_k . mu_l / r^2 over k != l, with mu_k the mean over the images of class k and
+        their views, r = 1 on the sphere. With it Delta_mu = 1 - min_k ||mu_k||^2 / r^2, by a U-statistic.
+    Shapes: the views of all images (N, V, D) after ``norm``, labels (N,).
+    Range: -1 to 1. The best for K centres of length r is -1 / (K - 1), an equiangular simplex.
+    Typical: the SimCLR encoder of ``sslaudit demo`` has .698 on its embedding and -.020 on its projection,
+        the untrained copy .881 (digits, 10 classes). A constant encoder has 1.
+    High: two classes have nearly one centre, or all features have a large mean in common, as they do behind a
+        ReLU: ``norm=center-sphere`` looks behind it.
+    Low: centres are at right angles (0) or point away from each other (below 0). With centres so far apart
+        Theorem 1 can be met; whether the images stay near their centre is told by ``feature-concentration``.
+    Bias: over: the product of two centres is unbiased, and the largest of many pairs errs upwards. For
+        Theorem 1 that is the safe side.
+    Source: Huang et al., ICLR 2023, the condition of Theorem 1.
+    """
     present, labels = np.unique(inputs.labels, return_inverse=True)
     names = [inputs.classes[k] for k in present]
     if len(names) < 2:

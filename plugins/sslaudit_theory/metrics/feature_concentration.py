@@ -14,9 +14,29 @@ from sslaudit_theory.sigma.splits import class_distances
 if TYPE_CHECKING:
     from sslaudit.inputs import MetricInputs
 
+_CONSTANT = 1e-10
+"""Largest squared distance, relative to the squared norm, at which features carry nothing but rounding."""
+
 
 def compute(inputs: "MetricInputs") -> Estimate:
-    """1 - sigma in feature space."""
+    """The metric ``feature-concentration``: how much of the worst class is not concentrated, by features.
+
+    Formula: 1 - sigma(delta) as for ``concentration``, with the least distance between views in feature
+        space, min ||f(x') - f(y')||, in place of pixels: no Lipschitz constant is needed.
+    Shapes: the views (n, V, D) after ``norm``, of at most ``images`` of each class and split; labels.
+    Range: from 0 (all images of each class within delta of each other) to 1 - 1 / n_k (no two of them).
+    Typical: the SimCLR encoder of ``sslaudit demo`` has .762 on its embedding and .581 on its projection, the
+        untrained copy .611 (digits). delta is a quantile of each encoder's own distances, so a value tells of
+        the shape of classes and compares encoders only roughly.
+    High: the worst class is stretched out or falls into parts: most of its images have no view near most
+        others.
+    Low: classes are compact at the scale of their typical distance. A constant encoder, whose 0 would mean
+        nothing, gets no value.
+    Bias: under: the largest clique of a sample is optimistic. The interval is of confidence limits on images
+        that did not choose, for all classes at once.
+    Source: Huang et al., ICLR 2023, Definition 1 and Theorem 1, with distances of features: own variant,
+        since the proof uses distances of pixels through L only.
+    """
     normed = normed_views(inputs)
     _, views, dim = normed.shape
     sampled = sample(inputs, views, dim)
@@ -25,6 +45,8 @@ def compute(inputs: "MetricInputs") -> Estimate:
     chosen = np.concatenate([*sampled.train, *sampled.test])
     place = {int(image): i for i, image in enumerate(chosen)}
     features = normed.read(chosen)
+    if np.square(features - features[:1, :1]).sum(axis=2).max() <= _CONSTANT * normed.r**2:
+        return Estimate.not_applicable("trivial: features are constant, so every class is concentrated")
     samples, plain = [], []
     for train, test in zip(sampled.train, sampled.test, strict=True):
         ours, theirs = (features[[place[int(i)] for i in images]] for images in (train, test))

@@ -25,7 +25,24 @@ _CONSTANT = 1e-12
 
 
 def compute(inputs: "MetricInputs") -> Estimate:
-    """The loss, its parts, NT-Xent apart, and with labels the bounds of Theorem 3."""
+    """The metric ``infonce-split``: the InfoNCE loss of the theory, in two parts.
+
+    Formula: L = E log(1 + exp(s- - s+)) = L1 + L2, s+ = f(x1) . f(x2) of two views of an image, s- = f(x1) .
+        f(x-) of views of independent images, L1 = L_align / 2 - r^2, L2 = E log(exp(s+) + exp(s-)). One
+        negative, temperature 1. NT-Xent at ``temperature`` stands in the details and is another loss.
+    Shapes: the views (n, V, D) of at most ``images`` images after ``norm``, drawn by the seed: all pairs are
+        taken.
+    Range: on the unit sphere from log(1 + 1/e) = .313 (views agree, images are at right angles on average) to
+        at most 2.127; .693 = log 2 where all features are one.
+    Typical: the SimCLR encoder of ``sslaudit demo`` has .330 on its projection (L1 = -.969, L2 = 1.298), the
+        Barlow Twins encoder .393, the untrained copy .669 on its embedding (digits).
+    High: views of one image are hardly closer than those of different images; .693 and more is no contrast.
+    Low: views agree and images spread out. Theorem 3 makes of it a bound on the product of class centres,
+        which is vacuous for every usable encoder: the details say so.
+    Bias: over: an image counts among its own negatives, 1 / n of the pairs; ``distinct_images`` leaves it
+        out.
+    Source: Huang et al., ICLR 2023, Section 4.1 and Theorem 3.
+    """
     normed = normed_views(inputs)
     images, count, _ = normed.shape
     if images < 2:

@@ -15,7 +15,23 @@ if TYPE_CHECKING:
 
 
 def compute(inputs: "MetricInputs") -> Estimate:
-    """The bound from below of the violation of C2 by the embeddings of the plain images, and from above."""
+    """The metric ``predictor-gap``: how far at least a linear predictor on f(x) misses the best one (C2).
+
+    Formula: R(f) - R(g), R(f) = E ||y - W* f||^2 with y the one-hot label and W* by least squares with
+        intercept, g the best reference at hand (nearest neighbours, a small perceptron). It bounds the
+        violation R(f) - min_f' R(f') of C2 from below; R(f) on held-out images bounds it from above.
+    Shapes: embeddings (n, D) of at most ``images`` images, labels and split.
+    Range: from 0; the upper bound stays below the variance of the labels, 1 - sum_k p_k^2, for a predictor
+        that is better than none.
+    Typical: the SimCLR encoder of ``sslaudit demo`` has .076, at most .135, the Barlow Twins encoder .087,
+        the untrained copy .125, at most .274 (digits, ten classes, variance .900).
+    High: the classes are in f but not linearly: a nonlinear head gains as much.
+    Low: with a low upper bound a linear head does about what can be done; with a high one no reference at
+        hand does better, and C2 stays open, since the minimum is not known.
+    Bias: under: R(f) is fitted in-sample and errs low, the reference is chosen on training images and errs
+        high. With no more images than dimensions the bound is void.
+    Source: Teng et al., AISTATS 2022, Criterion C2; the bounds are own derivations.
+    """
     chosen = chosen_images(inputs, int(inputs.options["images"]))
     rng = inputs.rng()
     try:

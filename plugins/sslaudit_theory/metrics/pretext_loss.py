@@ -85,7 +85,21 @@ def pretext_terms(y: ArrayLike, z: ArrayLike, features: ArrayLike, train: ArrayL
 
 
 def compute(inputs: "MetricInputs") -> dict[str, Estimate]:
-    """L(f; P) for each pretext target, with what ``ci-condition`` and ``predictor-gap`` say."""
+    """The metric ``pretext-loss``: L(f; P), the objective that refines features, of an encoder as it is.
+
+    Formula: E ||y - W*_y f||^2 - lam E ||z - W*_z f||^2, y the one-hot label, z of total variance 1, both W*
+        by ridge with intercept from the training images, the value that of held-out images.
+    Shapes: embeddings (n, D) of what the encoder sees and targets z (n, d_z) of at most ``images`` images;
+        labels and split.
+    Range: about -lam to 1: both parts are at most about 1, more only where a fit is worse than the mean.
+    Typical: at lam = 0.02 and z = disjoint-crop the SimCLR encoder of ``sslaudit demo`` has .389 (label part
+        .403, pretext part .689), the Barlow Twins encoder .393, the untrained copy .419 (digits).
+    High: little of the label can be read linearly from f where it sees the image without z.
+    Low: f tells the label, or less of z. Neither C1 nor C2 follows: where z depends on y and on more, the
+        minimiser violates both unless lam goes to 0. The details hold C1 and C2 as measured.
+    Bias: unknown: on held-out images both parts err high, and they are subtracted.
+    Source: Teng et al., AISTATS 2022, the objective L(f; P).
+    """
     lam, results = float(inputs.options["lam"]), inputs.results
     return of_targets(inputs, lambda pairs: estimates(pairs, results, lam=lam, rng=inputs.rng()))
 

@@ -322,8 +322,9 @@ def test_unit_features_give_the_cosine(seed: int) -> None:
 @pytest.mark.parametrize("norm", ["sphere", "as-is"])
 def test_constant_features_are_called_trivial(measure_term: Measure, norm: str) -> None:
     estimate = measure_term(f"alignment(norm={norm})", np.full((30, 4, 7), 0.3))
-    assert (estimate.value, estimate.interval.low, estimate.interval.high) == (0, 0, 0)
-    assert "trivial: features are constant" in estimate.note
+    assert (estimate.value, estimate.interval, estimate.verdict) == (0, None, "vacuous")
+    assert estimate.no_interval == "trivial: features are constant"
+    assert estimate.no_interval in estimate.note
 
 
 def test_features_on_one_ray_are_constant_on_the_sphere_only(measure_term: Measure) -> None:

@@ -21,10 +21,10 @@ CONTRASTIVE = (
 )
 PRETEXT = (
     "ci-condition",
+    "downstream-sufficiency",
     "ci-epsilon",
     "predictor-gap",
     "pretext-loss",
-    "downstream-sufficiency",
 )
 METRICS = (*CONTRASTIVE, *PRETEXT)
 

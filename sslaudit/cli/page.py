@@ -1,0 +1,186 @@
+"""``sslaudit list KIND NAME``: everything that is known of one metric, scheme, recipe or method."""
+
+import inspect
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from sslaudit.errors import PluginError
+from sslaudit.host import Plugin
+from sslaudit.specs import Deferred, MethodSpec, MetricSpec, Needs, Option
+
+LABELS = ("Formula", "Shapes", "Range", "Typical", "High", "Low", "Bias", "Source")
+"""What the docstring of the ``compute`` of a metric says, each in a paragraph of its own, in this order."""
+
+_LABEL = re.compile(rf"({'|'.join(LABELS)}): *")
+
+_KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
+
+_GROUPS = {
+    "quality": "how good",
+    "factor": "why",
+    "data": "of the data, the same for every encoder",
+    "guarantee": "what theory guarantees",
+    "shape": "the shape of the embedding",
+    "classes": "the classes in the embedding",
+    "change": "what a change of the image does",
+    "pretext": "what pretext tasks can give",
+    "other": "the rest",
+}
+_BETTER = {"higher": "higher is better", "lower": "lower is better", "none": "neither end is better"}
+_SPACES = {
+    "embedding": "embeddings",
+    "projection": "projections",
+    "both": "embeddings, and projections where the checkpoint holds its projector",
+    "trained": "projections where the checkpoint holds its projector, else embeddings",
+}
+
+
+def page(name: str, spec: Any, plugin: Plugin | None) -> RenderableType:
+    """Facts, options, and of a metric what its ``compute`` says of itself. Raises ``PluginError``."""
+    options: tuple[Option, ...] = getattr(spec, "options", ())
+    summary = spec.summary
+    for option in options:
+        summary = summary.replace(f"{{{option.name}}}", str(option.default))
+    blocks: list[RenderableType] = [Text.assemble((name, "bold"), f"   {summary}")]
+    facts = {"plugin": str(plugin or ""), **_facts(spec)}
+    if rows := [(label, Text(said)) for label, said in facts.items() if said]:
+        blocks += [Text(), _grid(rows)]
+    if options:
+        rows = [(option.name, _option(option)) for option in options]
+        blocks += [Text(), Text("options"), Padding(_grid(rows), (0, 0, 0, 2))]
+    if isinstance(spec, MetricSpec) and (described := documentation(spec, plugin)):
+        blocks += [Text(), *_described(described)]
+    return Group(*blocks)
+
+
+def documentation(spec: MetricSpec, plugin: Plugin | None = None) -> str:
+    """The docstring of ``compute``, which is imported for it and not run; empty when it has none.
+
+    Raises ``PluginError`` when it cannot be imported.
+    """
+    compute = spec.compute
+    if isinstance(compute, Deferred):
+        try:
+            compute = compute.resolve()
+        except Exception as error:  # a plugin may be anybody's code
+            owner = f"plugin {plugin}" if plugin else "its plugin"
+            reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+            raise PluginError(f"{owner} failed on metric '{spec.name}': {reason}") from error
+    return (inspect.getdoc(compute) or "") if inspect.isroutine(compute) else ""
+
+
+def _facts(spec: Any) -> dict[str, str]:
+    """What stands in the fields of a spec, in words."""
+    said = {"version": str(getattr(spec, "version", ""))}
+    if isinstance(spec, MetricSpec):
+        by_default = "on every card" if spec.default else "only when named: --metrics " + spec.name
+        said |= {
+            "runs": by_default,
+            "group": f"{spec.group}: {_GROUPS[spec.group]}",
+            "range": _range(spec),
+            "direction": _BETTER[spec.direction],
+            "unit": spec.unit or "none",
+            "needs": "; ".join(_needs(spec.needs)),
+        }
+    said["recipe"] = spec.recipe if isinstance(spec, MethodSpec) and spec.build else ""
+    said["terms"] = " | ".join("+".join(map(str, side)) for side in _sides(spec))
+    said["example"] = getattr(spec, "example", "")
+    said["source"] = getattr(spec, "source", "")
+    return said
+
+
+def _range(spec: MetricSpec) -> str:
+    low, high = ("" if end is None else f"{end:g}" for end in spec.range)
+    if low and high:
+        return f"{low} to {high}"
+    return f"from {low}" if low else f"up to {high}" if high else "any number"
+
+
+def _needs(needs: Needs) -> Iterator[str]:
+    if needs.embeddings:
+        yield "the embedding of each image"
+    if needs.views:
+        yield f"at least {_views(needs.views)} of each image, embedded"
+    if needs.pixel_views:
+        yield f"at least {_views(needs.pixel_views)} of each image, as pixels"
+    if needs.labels is True:
+        fewest = f", {needs.min_per_class} training images of each class" if needs.min_per_class > 1 else ""
+        yield f"class labels and held-out images{fewest}"
+    elif needs.labels:
+        yield "class labels, and says less without"
+    if needs.altered:
+        yield "extra passes of the encoder, over altered images"
+    if needs.encoder:
+        yield "the encoder itself"
+    if needs.results:
+        yield f"the results of {', '.join(needs.results)}"
+    if needs.embeddings or needs.views or needs.altered:
+        yield f"reads {_SPACES[needs.space]}"
+
+
+def _views(number: int) -> str:
+    return f"{number} view{'s' * (number > 1)}"
+
+
+def _sides(spec: Any) -> list[Any]:
+    """The distributions of a recipe, each as its terms."""
+    return [side for name in ("terms", "second") if (side := getattr(spec, name, ()))]
+
+
+def _option(option: Option) -> Text:
+    """Type, default, limits, and what it does."""
+    said = [_KINDS[option.type]]
+    said.append("no default" if option.default is None else f"default {option.default}")
+    if option.minimum is not None:
+        said.append(f"at least {option.minimum:g}")
+    if option.maximum is not None:
+        said.append(f"at most {option.maximum:g}")
+    if option.choices:
+        said.append(f"one of {', '.join(option.choices)}")
+    return Text(f"{option.help}\n{', '.join(said)}" if option.help else ", ".join(said))
+
+
+def _described(text: str) -> Iterator[RenderableType]:
+    """A docstring: its first part, then a row for each labelled line."""
+    rows: list[tuple[str, Text]] = []
+    for paragraph in _paragraphs(text.replace("``", "'").splitlines()):
+        if label := _LABEL.match(paragraph):
+            rows.append((f"{label[1]}:", Text(paragraph[label.end() :])))
+        elif rows:
+            rows[-1][1].append(f"\n{paragraph}")
+        else:
+            yield from (Text(paragraph), Text())
+    if rows:
+        yield _grid(rows)
+
+
+def _paragraphs(lines: Sequence[str]) -> Iterator[str]:
+    """Wrapped lines joined; blank lines, labels and bullets start anew, indented blocks stay as they are."""
+    held: list[str] = []
+    apart, block = True, False
+    for line in lines:
+        bullet = line.lstrip().startswith("* ")
+        block = line.startswith("    ") and (apart or block) and not bullet
+        if held and (apart or block or bullet or _LABEL.match(line)):
+            yield " ".join(held)
+            held = []
+        if line.strip():
+            held.append(line.rstrip() if block else line.strip())
+        apart = not line.strip()
+    if held:
+        yield " ".join(held)
+
+
+def _grid(rows: list[tuple[str, Text]]) -> Table:
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for label, said in rows:
+        table.add_row(Text(label, style="bold" if label.endswith(":") else ""), said)
+    return table
