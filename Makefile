@@ -26,7 +26,7 @@ fix: .venv/ready
 
 # The peers are set up beside sslaudit, without what they need for other purposes.
 PEERS := lightly==1.6.0 clip-benchmark==1.6.2 pytorch-lightning==2.6.6 lightning-utilities==0.15.3 \
-	torchmetrics==1.9.0
+	torchmetrics==1.9.0 faiss-cpu==1.15.1
 
 bench: .venv/ready
 	$(BIN)/pip install --quiet --upgrade --target .cache/peers --no-deps $(PEERS)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import augmented, cliques, cost, cuda, independence, single, views, views4
+from benchmarks import agreement, augmented, cliques, cost, cuda, independence, knn, single, views, views4
 from benchmarks.photos import Album
 from benchmarks.plan import Plan, full, quick
 from benchmarks.table import Entry, render
@@ -22,6 +22,8 @@ PARTS = {
     "distances": augmented.measure,
     "cliques": cliques.measure,
     "independence": independence.measure,
+    "knn": knn.measure,
+    "agreement": agreement.measure,
     "cuda": cuda.measure,
 }
 

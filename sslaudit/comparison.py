@@ -31,8 +31,8 @@ def paired_difference(
             raise CardError(
                 f"the cards cannot be compared: data {name} is {ours} in one and {theirs} in the other."
             )
-    versions = [(m.version, m.options) for card in (a, b) for m in card.metrics if m.term == term]
-    if len(versions) != 2 or versions[0] != versions[1]:
+    ours, theirs = ({(m.version, str(m.options)) for m in card.metrics if m.term == term} for card in (a, b))
+    if len(ours) != 1 or ours != theirs:
         raise CardError(f"the cards cannot be compared on '{term}': it is missing, or of another version.")
     name = f"{term}/{column}"
     for card in (a, b):

@@ -2,13 +2,26 @@
 
 import math
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from benchmarks import augmented, cliques, cost, cuda, independence, ours, peers, views, views4
+from benchmarks import (
+    agreement,
+    augmented,
+    cliques,
+    cost,
+    cuda,
+    independence,
+    knn,
+    ours,
+    peers,
+    views,
+    views4,
+)
 from benchmarks.networks import usual_mode
 from benchmarks.photos import CLASSES, Album
 from benchmarks.plan import Plan, quick
@@ -30,8 +43,10 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
         (augmented.measure, 4),
         (cliques.measure, 3),
         (independence.measure, 1),
+        (knn.measure, 2 + 2 * bool(find_spec("faiss"))),
+        (agreement.measure, 0),
     ],
-    ids=["views", "views4", "cost", "distances", "cliques", "independence"],
+    ids=["views", "views4", "cost", "distances", "cliques", "independence", "knn", "agreement"],
 )
 def test_a_part_fills_its_rows(plan: Plan, measure: Callable[[Plan], Iterator[Entry]], rows: int) -> None:
     entries = list(measure(plan))
@@ -40,6 +55,13 @@ def test_a_part_fills_its_rows(plan: Plan, measure: Callable[[Plan], Iterator[En
     for row in found:
         assert all(map(math.isfinite, (row.ours, row.other, row.ratio, *row.spread)))
     assert len(list(render(entries))) == len(entries) + 1
+
+
+@pytest.mark.parametrize("features", [agreement._digits(), knn.world(400, 60)], ids=["digits", "classes"])
+def test_predictions_are_those_of_scikit_learn(features: agreement.Features) -> None:
+    for line in agreement._lines("scikit-learn", agreement._scikit_learn, "here", features):
+        queries = len(features[2])
+        assert f"{queries} of {queries} predictions equal" in line
 
 
 def test_what_auto_takes_is_said(plan: Plan) -> None:

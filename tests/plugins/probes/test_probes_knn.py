@@ -1,7 +1,6 @@
 """kNN against double loops, scikit-learn, a printed case, and the edge cases that break others."""
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -9,12 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.neighbors import KNeighborsClassifier
 
-from sslaudit.errors import UsageError
-from sslaudit.results import Estimate
-from sslaudit.stats import wilson
 from sslaudit_probes import first_best, knn_log_votes, knn_votes, top_hits
-
-Measure = Callable[..., Estimate]
 
 
 def unit(rows: np.ndarray) -> np.ndarray:
@@ -93,13 +87,14 @@ def test_close_cases_are_decided_in_float64() -> None:
         np.testing.assert_array_equal(np.isfinite(votes), [[False, True]])
 
 
-@pytest.mark.parametrize("chunk", [1, 700, 10_000])
-def test_neither_chunks_nor_order_matter(monkeypatch: pytest.MonkeyPatch, chunk: int) -> None:
+@pytest.mark.parametrize(("queries", "tile"), [(1, 350), (7, 64), (50, 33), (10_000, 5)])
+def test_neither_chunks_nor_order_matter(monkeypatch: pytest.MonkeyPatch, queries: int, tile: int) -> None:
     bank, labels, query, _ = world(2, 300, 90, 8, 5)
     bank, labels = np.concatenate([bank, bank[:50]]), np.concatenate([labels, (labels[:50] + 1) % 5])
     expected = first_best(knn_log_votes(query, bank, labels, 7, 0.07, 5))
-    monkeypatch.setattr("sslaudit_probes.classifiers.knn.CHUNK", chunk)
-    monkeypatch.setattr("sslaudit_probes.classifiers.knn._BANK_TILE", 64)
+    for module in ("neighbours", "votes"):
+        monkeypatch.setattr(f"sslaudit_probes.classifiers.{module}.QUERIES", queries)
+        monkeypatch.setattr(f"sslaudit_probes.classifiers.{module}.BANK", tile)
     order = np.random.default_rng(3).permutation(len(bank))
     for exact in (False, True):
         found = knn_log_votes(query, bank[order], labels[order], 7, 0.07, 5, exact=exact)
@@ -148,84 +143,3 @@ def test_top_hits_need_votes_and_take_the_first_of_equals() -> None:
     log_votes = np.array([[0.0, 1.0, 1.0, nothing], [nothing, 0.0, nothing, nothing]])
     for label, hits in ((0, [False, False]), (1, [True, True]), (2, [True, False]), (3, [False, False])):
         np.testing.assert_array_equal(top_hits(log_votes, np.full(2, label), 2), hits)
-
-
-def split(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, range, range]:
-    """Features of both splits as one view each, and their indices."""
-    return (
-        np.concatenate([train, test])[:, None],
-        range(len(train)),
-        range(len(train), len(train) + len(test)),
-    )
-
-
-def test_k_above_the_bank(measure_term: Measure) -> None:
-    views, train, test = split(np.eye(4)[[0, 0, 1, 1, 1]] + 0.01, np.eye(4)[np.arange(32) % 2] + 0.01)
-    labels = np.concatenate([[0, 0, 1, 1, 1], np.arange(32) % 2])
-    estimate = measure_term("knn(k=200)", views, labels, train, test)
-    assert estimate.value == 1
-    assert estimate.details["k"] == 5
-    assert "k = 200 is more than the 5 training images" in estimate.note
-    flat = measure_term("knn(k=200,T=1e6)", views, labels, train, test)
-    assert flat.value == 0.5  # without weights the larger class wins everywhere
-
-
-def test_top_5_gives_no_credit_without_votes(measure_term: Measure) -> None:
-    views, train, test = split(np.eye(10), np.eye(10)[[0]])
-    estimate = measure_term("knn(k=1)", views, [*range(10), 1], train, test)
-    assert (estimate.value, estimate.details["top5"]) == (0, 0)
-    assert "more than" not in estimate.note
-    everyone = measure_term("knn(k=10,T=10)", views, [*range(10), 1], train, test)
-    assert (everyone.value, everyone.details["top5"]) == (0, 1)
-
-
-def test_the_metric(measure_term: Measure) -> None:
-    bank, labels, query, truth = world(5, 300, 100, 6, 6)
-    scale = np.random.default_rng(6).uniform(0.1, 10, (400, 1, 1))
-    views, train, test = split(bank, query)
-    names = tuple("abcdef")
-    estimate = measure_term("knn", views * scale, [*labels, *truth], train, test, classes=names)
-    other = KNeighborsClassifier(
-        20, algorithm="brute", metric="cosine", weights=lambda distance: np.exp((1 - distance) / 0.07)
-    ).fit(bank, labels)
-    predicted = other.predict(query)
-    correct = predicted == truth
-    assert estimate.value == pytest.approx(correct.mean())
-    assert 0.3 < estimate.value < 1
-    assert estimate.interval == wilson(int(correct.sum()), 100)
-    assert estimate.samples["prediction"] == [None] * 300 + [names[k] for k in predicted]
-    assert estimate.samples["correct"] == [None] * 300 + [int(hit) for hit in correct]
-    assert estimate.details["majority"] == (truth == np.bincount(labels).argmax()).mean()
-    assert estimate.value <= estimate.details["top5"] <= 1
-    assert estimate.details["tested"] == 100
-
-
-def test_few_classes_have_no_top_5(measure_term: Measure) -> None:
-    bank, labels, query, truth = world(7, 30, 10, 4, 5)
-    views, train, test = split(bank, query)
-    assert "top5" not in measure_term("knn", views, [*labels, *truth], train, test).details
-
-
-def test_a_collapsed_encoder_gets_the_majority_rate(measure_term: Measure) -> None:
-    labels = np.array([0, 1, 1, 2, 1, 0, 0, 2, 1, 1])
-    estimate = measure_term("knn(k=2)", np.full((10, 1, 8), 0.7), labels, range(5), range(5, 10))
-    assert estimate.details["accuracy"] == estimate.details["majority"] == 0.4
-    assert estimate.value == pytest.approx(1 / 3)  # balanced: class 1 has 2.5 times the images of class 2
-
-
-def test_a_shuffled_bank_gives_the_same_predictions(measure_term: Measure) -> None:
-    bank, labels, query, truth = world(8, 80, 40, 3, 4)
-    bank = np.concatenate([bank, bank])  # every place is a tie, and between classes
-    labels = np.concatenate([labels, labels[::-1]])
-    order = np.random.default_rng(9).permutation(160)
-    answers = [
-        measure_term("knn(k=5)", split(rows, query)[0], [*ys, *truth], range(160), range(160, 200)).samples
-        for rows, ys in ((bank, labels), (bank[order], labels[order]))
-    ]
-    assert answers[0] == answers[1]
-
-
-@pytest.mark.parametrize("term", ["knn(k=0)", "knn(k=-3)", "knn(T=0)", "knn(T=-.1)"])
-def test_bad_options_are_named(measure_term: Measure, term: str) -> None:
-    with pytest.raises(UsageError, match=r"option (k|T)=.* is below"):
-        measure_term(term, np.eye(4)[:, None], [0, 1, 0, 1], [0, 1], [2, 3])
