@@ -9,7 +9,19 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import agreement, augmented, cliques, cost, cuda, independence, knn, single, views, views4
+from benchmarks import (
+    agreement,
+    augmented,
+    cliques,
+    cost,
+    cuda,
+    independence,
+    knn,
+    probe,
+    single,
+    views,
+    views4,
+)
 from benchmarks.photos import Album
 from benchmarks.plan import Plan, full, quick
 from benchmarks.table import Entry, render
@@ -24,6 +36,7 @@ PARTS = {
     "independence": independence.measure,
     "knn": knn.measure,
     "agreement": agreement.measure,
+    "probe": probe.measure,
     "cuda": cuda.measure,
 }
 

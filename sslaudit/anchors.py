@@ -6,17 +6,14 @@ Their estimates are kept in the cache.
 """
 
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d
 
-from sslaudit import stats
 from sslaudit.data import Dataset
 from sslaudit.encoder import Encoder, LoadAudit, Preprocess, module_digest
 from sslaudit.errors import EncoderError, RefError, SslauditError, UsageError
@@ -28,6 +25,7 @@ from sslaudit.measure import Materials, Measured, measure
 from sslaudit.plan import Plan, PlannedMetric
 from sslaudit.report.anchored import PIXELS, UNTRAINED, AnchorReading, AnchorRecord
 from sslaudit.report.card import MetricRecord
+from sslaudit.report.samples import Samples, paired_difference, scored_by
 from sslaudit.results import Estimate, Interval
 
 PIXEL_SIDE = 32
@@ -76,7 +74,7 @@ class Anchors:
         data: Dataset,
         how: Extraction,
         chosen: Sequence[PlannedMetric],
-        samples: Mapping[str, Sequence[Any]],
+        samples: Samples,
     ) -> AnchorRecord:
         if anchor is None:
             return AnchorRecord(name=name, what=what, digest="", dim=0, readings=())
@@ -185,9 +183,7 @@ def _readable(metric: PlannedMetric) -> bool:
     return metric.spec.group == "quality" and metric.space == "embedding" and not costly
 
 
-def _reading(
-    record: MetricRecord, ours: Mapping[str, Sequence[Any]], theirs: Mapping[str, Sequence[Any]]
-) -> AnchorReading:
+def _reading(record: MetricRecord, ours: Samples, theirs: Samples) -> AnchorReading:
     assert record.value is not None
     difference, interval = _paired(record.term, ours, theirs)
     return AnchorReading(
@@ -199,18 +195,14 @@ def _reading(
     )
 
 
-def _paired(
-    term: str, ours: Mapping[str, Sequence[Any]], theirs: Mapping[str, Sequence[Any]]
-) -> tuple[float | None, Interval | None]:
-    """The encoder minus the anchor: by ``score`` where accuracy is balanced, else by ``correct``."""
-    for column in (f"{term}/score", f"{term}/correct"):
-        if column in ours and column in theirs:
-            a, b = stats.by_image(ours[column]), stats.by_image(theirs[column])
-            try:
-                return stats.paired_difference(a, b, np.random.default_rng(SEED))
-            except ValueError:  # one image, or nothing in common
-                return None, None
-    return None, None
+def _paired(term: str, ours: Samples, theirs: Samples) -> tuple[float | None, Interval | None]:
+    """The encoder minus the anchor."""
+    if not (name := scored_by(term, ours, theirs)):
+        return None, None
+    try:
+        return paired_difference(ours, theirs, name)
+    except ValueError:  # one image, or nothing in common
+        return None, None
 
 
 def _metric(record: MetricRecord) -> str:

@@ -22,7 +22,10 @@ from sslaudit.settings import Settings
 from sslaudit.train.loop import train
 
 METHODS = ("simclr", "barlow-twins")
-METRICS = "few-shot(k=3),nearest-centre,knn,alignment,divergence,theorem1,ci-condition,downstream-sufficiency"
+METRICS = (
+    "few-shot(k=3),nearest-centre,knn,linear-probe,alignment,divergence,theorem1,spectrum,uniformity,"
+    "neural-collapse,invariance,ci-condition,downstream-sufficiency"
+)
 RECIPE = "crop(scale=0.6)+color"
 """Digits are chiral, so no flip; they are read by their whole shape, so no small crop."""
 LEADS = ("few-shot", "nearest-centre")

@@ -21,6 +21,7 @@ from sslaudit.kept import KeptEstimates
 from sslaudit.measure import Materials, Measured, measure
 from sslaudit.plan import Plan, PlannedMetric, Space
 from sslaudit.report.card import MetricRecord
+from sslaudit.report.samples import by_image
 from sslaudit.report.shifted import ShiftReading, ShiftRecord
 from sslaudit.results import Interval
 from sslaudit.store import Features
@@ -262,9 +263,9 @@ def _reading(
     return replace(
         reading,
         **_compared(
-            stats.by_image(ours[column])[rows],
+            by_image(ours[column])[rows],
             data.labels[rows],
-            stats.by_image(theirs[column])[len(data.train) :],
+            by_image(theirs[column])[len(data.train) :],
             shift.labels,
             paired=shift.originals is not None,
             balanced=reading.balanced,

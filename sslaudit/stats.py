@@ -4,8 +4,8 @@
 raise ``ValueError``, and values that are all equal give an interval of width zero that says so.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Iterator
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -172,13 +172,6 @@ def paired_difference(
     resample = two_way_bootstrap_mean if common.ndim == 2 else bootstrap_mean
     interval = resample(common, rng, draws, level)
     return float(common.mean()), interval
-
-
-def by_image(column: Sequence[Any]) -> np.ndarray:
-    """A column of samples as (N,) or (N, R) float64, NaN where the metric says nothing about the image."""
-    width = max((len(entry) for entry in column if isinstance(entry, list | tuple)), default=0)
-    empty = [np.nan] * width if width else np.nan
-    return np.array([empty if entry is None else entry for entry in column], dtype=np.float64)
 
 
 def _batches(draws: int, n: int) -> Iterator[int]:

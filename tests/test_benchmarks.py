@@ -19,6 +19,7 @@ from benchmarks import (
     knn,
     ours,
     peers,
+    probe,
     views,
     views4,
 )
@@ -45,8 +46,9 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
         (independence.measure, 1),
         (knn.measure, 2 + 2 * bool(find_spec("faiss"))),
         (agreement.measure, 0),
+        (probe.measure, 1),
     ],
-    ids=["views", "views4", "cost", "distances", "cliques", "independence", "knn", "agreement"],
+    ids=["views", "views4", "cost", "distances", "cliques", "independence", "knn", "agreement", "probe"],
 )
 def test_a_part_fills_its_rows(plan: Plan, measure: Callable[[Plan], Iterator[Entry]], rows: int) -> None:
     entries = list(measure(plan))

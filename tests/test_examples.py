@@ -18,6 +18,7 @@ SHOWN = {
     "digits_ladder.py": "held back by",
     "load_a_checkpoint.py": "120 of 120 tensors behind 'module.encoder_q.'",
     "pretext_boost_synthetic.py": "lambda = 0.02: refining helps at n0 = 1000, inf",
+    "similar_encoders.py": "No p can be below",
 }
 
 

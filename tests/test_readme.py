@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from sslaudit.train.backbones import build_backbone
 from tests.conftest import ROOT, Run, make_photos
@@ -17,14 +18,17 @@ COMMANDS = [
 ]
 
 
-def test_every_command_runs(run: Run, tmp_path: Path) -> None:
-    make_photos(tmp_path / "photos", each=8)
+def test_every_command_runs(run_here: Run, tmp_path: Path) -> None:
+    for file in make_photos(tmp_path / "photos", each=8).rglob("*.png"):
+        dark = tmp_path / "photos-dark" / file.relative_to(tmp_path / "photos")
+        dark.parent.mkdir(parents=True, exist_ok=True)
+        Image.open(file).point(lambda level: level // 3).save(dark)
     torch.save(build_backbone("resnet18", seed=0).state_dict(), tmp_path / "model.pt")
     assert len(COMMANDS) >= 9
     for command in COMMANDS:
         name, *args = shlex.split(command)
         assert name == "sslaudit"
-        done = run(*args)
+        done = run_here(*args)
         assert done.returncode == 0, f"{command}\n{done.stderr}"
         assert done.stdout
 

@@ -1,0 +1,39 @@
+"""Columns of samples, one entry for each image, and the paired difference of two encoders by them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from sslaudit import stats
+from sslaudit.results import Interval
+
+Samples = Mapping[str, Sequence[Any]]
+
+_SCORES = ("score", "correct")
+"""What the accuracy of a metric is the mean of: ``score`` where classes are balanced, else ``correct``."""
+
+
+def scored_by(term: str, *samples: Samples) -> str:
+    """The column of ``term`` whose mean over images is its accuracy, among those that all have.
+
+    Empty where there is none.
+    """
+    names = (f"{term}/{column}" for column in _SCORES)
+    return next((name for name in names if all(name in columns for columns in samples)), "")
+
+
+def paired_difference(ours: Samples, theirs: Samples, name: str, seed: int = 0) -> tuple[float, Interval]:
+    """Mean over images of column ``name`` in ``ours`` minus that in ``theirs``, with a paired interval.
+
+    Raises ``ValueError`` for columns that cannot be paired, see ``sslaudit.stats.paired_difference``.
+    """
+    rng = np.random.default_rng(seed)
+    return stats.paired_difference(by_image(ours[name]), by_image(theirs[name]), rng)
+
+
+def by_image(column: Sequence[Any]) -> np.ndarray:
+    """A column as (N,) or (N, R) float64, NaN where the metric says nothing about the image."""
+    width = max((len(entry) for entry in column if isinstance(entry, list | tuple)), default=0)
+    empty = [np.nan] * width if width else np.nan
+    return np.array([empty if entry is None else entry for entry in column], dtype=np.float64)
