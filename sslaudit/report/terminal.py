@@ -92,7 +92,8 @@ def side_by_side(cards: Sequence[ReportCard], names: Sequence[str]) -> Renderabl
     table.add_row("", *(f"{card.encoder.dim}-d, {words.count(card.encoder.parameters)}" for card in cards))
     table.add_row("checks passed", *(_checks(card) for card in cards))
     for group, heading in (("quality", "higher is better"), ("factor", "lower is better")):
-        first = {(r.term, r.name): r for r in reversed(cards[0].metrics) if r.group == group}
+        found = (r for r in reversed(cards[0].metrics) if r.group == group and not r.minor)
+        first = {(r.term, r.name): r for r in found}
         if first:
             table.add_row("")
             table.add_row(Text(heading, style="italic"))

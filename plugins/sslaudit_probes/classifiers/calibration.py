@@ -140,8 +140,7 @@ def compute(inputs: "MetricInputs") -> dict[str, Estimate]:
     Shapes: logits (m, K) of the m test images, of the probe on embeddings (N, D).
     Range: ECE 0 to 1; NLL 0 to infinity, log K for a probe that knows nothing; Brier 0 to 2, 1 - 1/K for it.
     Typical: for pixels of 8-pixel digits ECE .04 (.02 scaled), NLL .10, Brier .04; for random features, with
-        ten classes, ECE .02, NLL 2.31, Brier .90, all measured; ECE .04 to .17 for most deep networks
-        on images and below .03 scaled, as Table 1 of Guo et al. states.
+        ten classes, ECE .02, NLL 2.31, Brier .90, all measured.
     High: the probabilities are not what they say: mostly too sure, since a probe with a weak penalty is.
     Low: among images of one confidence about so many are right. A probe that always names the shares of the
         classes has this too; read it beside the accuracy.

@@ -77,8 +77,8 @@ def compute(inputs: "MetricInputs") -> dict[str, Estimate]:
 
     Formula: mean over draws of the share of test images whose nearest labelled image by cosine, among k of
         each class, has their class. Beside it the accuracy of linear probes on 1, 5 and 10 % of the training
-        labels, and on all of them; each searches its penalty on a fifth of its own labels, and takes 1
-        where no class has two. Balanced accuracy where the largest class has more than twice the
+        labels, and on all of them; a share searches its penalty on a fifth of the labels of its first draw,
+        and takes 1 where no class has two. Balanced accuracy where the largest class has more than twice the
         images of the smallest.
     Shapes: embeddings (N, D), labels (N,), split into train and test.
     Range: 0 to 1; ``majority`` in the details is what no features at all reach.
@@ -88,8 +88,8 @@ def compute(inputs: "MetricInputs") -> dict[str, Estimate]:
     Low: what tells the classes apart is there, if at all, only for a classifier that many labels fit.
     Bias: under, for what the features allow: the labelled images are few by intent. The interval is over test
         images and draws, for this training set; few draws make it a little short.
-    Source: Cover and Hart, IEEE Trans. Inf. Theory 1967 (1-NN); Chen et al., ICML 2020 (SimCLR), Table 7
-        (shares of the labels, there with fine-tuning).
+    Source: Cover and Hart, IEEE Trans. Inf. Theory 1967 (1-NN); Chen et al., ICML 2020 (SimCLR; shares of
+        the labels, there with fine-tuning).
     """
     main, probes = _nearest(inputs), _probes(inputs)
     taken = {probe.details["share"] for probe in probes.values()}
@@ -128,11 +128,13 @@ def _probes(inputs: "MetricInputs") -> dict[str, Estimate]:
         sizes = share_sizes(labels, share)
         if np.array_equal(sizes, before) or np.array_equal(sizes, np.bincount(labels)):
             continue
-        before, probes = sizes, []
-        for _ in range(inputs.options["probes"]):
-            rows = draw_share(labels, share, rng)
-            chosen = search_penalty(features[rows], labels[rows], classes, rng)
-            probes.append(fit_logistic(features[rows], labels[rows], classes, chosen.penalty, chosen.probe))
+        before = sizes
+        drawn = [draw_share(labels, share, rng) for _ in range(inputs.options["probes"])]
+        chosen = search_penalty(features[drawn[0]], labels[drawn[0]], classes, rng)
+        probes = [
+            fit_logistic(features[rows], labels[rows], classes, chosen.penalty, chosen.probe)
+            for rows in drawn
+        ]
         correct = np.stack([first_best(probe.logits(query)) == truth for probe in probes], axis=1)
         estimates[f"probe-{100 * share:g}"] = _of_share(inputs, share, int(sizes.sum()), probes, correct, rng)
     whole = fitted(inputs)
@@ -164,7 +166,7 @@ def _of_share(
             **estimate.details,
             "share": share,
             "images": images,
-            "penalty": float(np.median([probe.penalty for probe in probes])),
+            "penalty": probes[0].penalty,
         },
     )
 

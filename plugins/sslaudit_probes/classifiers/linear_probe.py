@@ -55,7 +55,7 @@ def compute(inputs: "MetricInputs") -> dict[str, Estimate]:
     Shapes: embeddings (N, D), labels (N,), split into train and test.
     Range: 0 to 1; ``majority`` in the details is what no features at all reach.
     Typical: .98 for the pixels of 8-pixel digits and 1,200 labels, .10 for random features there, both
-        measured; .733 to .854 on ImageNet for the encoders of CLIP, as its Table 10 states.
+        measured.
     High: the classes are linearly separable in the features, up to the few images that are wrong.
     Low: they are not; a kNN that is clearly better says that the classes are there, but not linear.
     Bias: under, with few labels: the best linear classifier is not reached, and the more features, the

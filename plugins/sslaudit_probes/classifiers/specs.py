@@ -56,7 +56,7 @@ SPECS = (
         version=2,
         summary="1-NN, {k} labels a class",
         source="1-NN of Cover and Hart, IEEE Trans. Inf. Theory 1967, on k random labels a class; linear "
-        "probes on shares of the labels, those of Chen et al., ICML 2020 (SimCLR), Table 7, among them",
+        "probes on shares of the labels, those of Chen et al., ICML 2020 (SimCLR), among them",
         needs=Needs(embeddings=True, labels=True),
         compute=deferred("sslaudit_probes.classifiers.few_shot:compute"),
         options=(
