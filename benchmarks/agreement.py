@@ -1,5 +1,6 @@
 """Whether kNN names the classes that other implementations name, on the same features with the same k and T.
 
+And whether confidences of the linear probe have the calibration error that another implementation gives.
 No times here. Where a prediction differs, the line says how far apart the votes of both classes are, as a
 difference of logarithms in float64: far below 1e-5 it is a tie that rounding in float32 decides.
 """
@@ -9,6 +10,7 @@ from importlib.util import find_spec
 
 import numpy as np
 import torch
+from scipy.special import softmax
 from sklearn.datasets import load_digits
 from sklearn.neighbors import KNeighborsClassifier
 
@@ -16,11 +18,15 @@ from benchmarks.knn import world
 from benchmarks.plan import Plan
 from benchmarks.table import Entry
 from sslaudit_probes.classifiers.accuracy import first_best
+from sslaudit_probes.classifiers.calibration import calibration_error
 from sslaudit_probes.classifiers.knn import PROTOCOLS, knn_log_votes, top_hits
+from sslaudit_probes.classifiers.logistic import fit_logistic
 
 CLASSES = 10
 BANK, QUERIES = 10_000, 2_000
 BATCH = 500
+BINS = 15
+"""Of confidences, for the calibration error."""
 
 Features = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 """Unit rows of the bank, their labels, queries and theirs."""
@@ -28,7 +34,7 @@ Predict = Callable[[Features, int, float], np.ndarray]
 
 
 def measure(plan: Plan) -> Iterator[Entry]:
-    """A line for each peer, data set and protocol, and one for accuracies."""
+    """A line for each peer, data set and protocol, one for accuracies and one for calibration errors."""
     yield "Agreement of kNN with other implementations"
     scale = min(1.0, plan.seconds / 2)
     data = {"digits": _digits(), "noisy classes": world(int(BANK * scale), int(QUERIES * scale))}
@@ -40,6 +46,7 @@ def measure(plan: Plan) -> Iterator[Entry]:
             yield f"  {peer} is not installed here, so not compared"
     if find_spec("torchmetrics"):
         yield from (_torchmetrics(what, features) for what, features in data.items())
+        yield from (_calibration(what, features) for what, features in data.items())
 
 
 def _lines(name: str, predict: Predict, what: str, features: Features) -> Iterator[str]:
@@ -98,6 +105,20 @@ def _torchmetrics(what: str, features: Features) -> str:
         for ours, k in pairs
     ]
     return f"  torchmetrics, {what}, accuracy of ours and theirs: {', '.join(said)}"
+
+
+def _calibration(what: str, features: Features) -> str:
+    """The calibration error of a linear probe, over the same bins."""
+    from torchmetrics.functional.classification import multiclass_calibration_error
+
+    bank, labels, query, truth = features
+    logits = fit_logistic(bank, labels, CLASSES, penalty=1.0).logits(query)
+    probabilities = softmax(logits, axis=1)
+    ours = calibration_error(probabilities.max(axis=1), first_best(logits) == truth, BINS)
+    theirs = multiclass_calibration_error(
+        torch.from_numpy(probabilities), torch.from_numpy(truth), CLASSES, n_bins=BINS, norm="l1"
+    )
+    return f"  torchmetrics, {what}, calibration error of ours and theirs: {ours:.6f} and {float(theirs):.6f}"
 
 
 def _digits() -> Features:

@@ -31,5 +31,5 @@ for anchor in card.anchors:
     reading = anchor.reading("linear-probe")
     low, high = reading.difference_interval.low, reading.difference_interval.high
     print(
-        f"linear probe on {anchor.name}: {reading.value:.3f}; the module is {low:+.3f} to {high:+.3f} above"
+        f"linear probe on {anchor.name}: {reading.value:.3f}, the module minus it {low:+.3f} to {high:+.3f}"
     )

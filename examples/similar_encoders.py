@@ -101,7 +101,8 @@ print(f"\n{textwrap.fill(found.note, 80)}")
 
 print(
     """
-What it teaches. The two trained networks are most alike by both measures, from whichever seed they
-started; two random ones are much less so. Metrics that read distances with labels (kNN, class centres,
-silhouette) go with the accuracy of a linear probe here; six encoders prove it for few of them."""
+What it teaches. The two trained networks are most alike by both measures, from
+whichever seed they started; two random ones are much less so. Metrics that read
+distances with labels (kNN, class centres, silhouette) go with the accuracy of a
+linear probe here; six encoders prove it for few of them."""
 )

@@ -87,10 +87,12 @@ class Anchors:
             on_metric=lambda term: self.on_metric(f"{term} of {name}"),
         )
         readings = [
-            _reading(record, samples, found.samples)
+            _reading(record, samples, found.samples, data)
             for record in found.records
             if record.name == _metric(record) and record.value is not None
         ]
+        if not readings:
+            what = f"{what}: {found.records[0].reason}"
         return AnchorRecord(
             name=name, what=what, digest=anchor.digest, dim=anchor.dim, readings=tuple(readings)
         )
@@ -127,7 +129,7 @@ def raw_pixels(preprocess: Preprocess, device: str) -> Encoder:
         embed=embed,
         dim=3 * side[0] * side[1],
         preprocess=replace(preprocess, mean=half, std=half, source="raw pixels"),
-        digest=f"raw pixels, averaged to {side[0]} x {side[1]}",
+        digest=f"{PIXELS}, {'' if side == preprocess.size else 'averaged to '}{side[0]} x {side[1]}",
         parameters=0,
         load=LoadAudit(matched=0, expected=0),
     )
@@ -158,34 +160,44 @@ def _anchors(encoder: Encoder, device: str) -> Iterator[tuple[str, str, Encoder 
         except (EncoderError, UsageError) as error:
             yield UNTRAINED, _in_one_line(error), None
     pixels = raw_pixels(encoder.preprocess, device)
-    yield PIXELS, f"{pixels.digest}, {pixels.dim:,}-d", pixels
+    yield PIXELS, f"{pixels.digest.removeprefix(f'{PIXELS}, ')}, {pixels.dim:,}-d", pixels
 
 
 def _reset(encoder: Encoder, module: nn.Module) -> Encoder:
     """A copy of a module whose parts know how to start anew."""
-    fresh = copy.deepcopy(module)
+    if next(module.parameters(), None) is None:
+        raise EncoderError(f"{type(module).__name__} has no weights to renew.")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
-        for name, part in fresh.named_modules():
-            if callable(reset := getattr(part, "reset_parameters", None)):
-                reset()
-            elif next(part.parameters(recurse=False), None) is not None:
-                kind = type(part).__name__
-                raise EncoderError(f"{kind} '{name}' has weights and no reset_parameters() to renew them.")
+        try:
+            fresh = copy.deepcopy(module)
+            for name, part in fresh.named_modules():
+                if callable(reset := getattr(part, "reset_parameters", None)):
+                    reset()
+                elif next(part.parameters(recurse=False), None) is not None:
+                    kind = type(part).__name__
+                    raise EncoderError(
+                        f"{kind} '{name}' has weights and no reset_parameters() to renew them."
+                    )
+        except EncoderError:
+            raise
+        except Exception as error:  # a module may be anybody's code
+            raise EncoderError(
+                f"{type(module).__name__} cannot be copied and renewed: {type(error).__name__}: {error}."
+            ) from error
     return replace(
         encoder, embed=fresh, module=fresh, digest=module_digest(fresh, encoder.digest), project=None
     )
 
 
 def _readable(metric: PlannedMetric) -> bool:
-    needs = metric.spec.needs
-    costly = needs.views or needs.pixel_views or needs.encoder or needs.altered or needs.results
-    return metric.spec.group == "quality" and metric.space == "embedding" and not costly
+    one_pass = metric.spec.needs.embeddings_alone and metric.space == "embedding"
+    return metric.spec.group == "quality" and one_pass
 
 
-def _reading(record: MetricRecord, ours: Samples, theirs: Samples) -> AnchorReading:
+def _reading(record: MetricRecord, ours: Samples, theirs: Samples, data: Dataset) -> AnchorReading:
     assert record.value is not None
-    difference, interval = _paired(record.term, ours, theirs)
+    difference, interval = _paired(record.term, ours, theirs, data)
     return AnchorReading(
         term=record.term,
         value=record.value,
@@ -195,12 +207,12 @@ def _reading(record: MetricRecord, ours: Samples, theirs: Samples) -> AnchorRead
     )
 
 
-def _paired(term: str, ours: Samples, theirs: Samples) -> tuple[float | None, Interval | None]:
+def _paired(term: str, ours: Samples, theirs: Samples, data: Dataset) -> tuple[float | None, Interval | None]:
     """The encoder minus the anchor."""
     if not (name := scored_by(term, ours, theirs)):
         return None, None
     try:
-        return paired_difference(ours, theirs, name)
+        return paired_difference(ours, theirs, name, data.labels)
     except ValueError:  # one image, or nothing in common
         return None, None
 

@@ -50,6 +50,6 @@ def paired_difference(
                 f"the card of {card.encoder.ref} has no column '{name}' (samples.parquet is missing?)."
             )
     try:
-        return samples.paired_difference(a.samples, b.samples, name, seed)
+        return samples.paired_difference(a.samples, b.samples, name, a.samples.get("class"), seed)
     except ValueError as error:
         raise CardError(f"the cards cannot be compared on '{term}': {error}.") from None

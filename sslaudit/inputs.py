@@ -90,7 +90,8 @@ class MetricInputs:
     @property
     def transforms(self) -> dict[str, np.ndarray]:
         """By name of a transform of the recipe, its strength in each view: (N, V) in [0, 1]."""
-        drawn = self.spec.needs.views > 0 or self.spec.needs.pixel_views > 0
+        needs = self.spec.needs
+        drawn = needs.views > 0 or needs.pixel_views > 0 or needs.altered
         return self._have(self._pixels, drawn, "views").transforms()
 
     @property

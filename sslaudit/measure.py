@@ -212,7 +212,7 @@ def _record(
         interval=estimate.interval,
         no_interval=estimate.no_interval,
         direction=spec.direction,
-        unit=spec.unit,
+        unit=estimate.unit or spec.unit,
         claim=estimate.claim,
         bias=estimate.bias,
         verdict=estimate.verdict,

@@ -4,6 +4,7 @@ import contextlib
 import difflib
 import functools
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -18,6 +19,11 @@ T = TypeVar("T")
 
 
 _FEW = 8
+
+
+def _says(summary: str, name: str) -> bool:
+    """Whether a word of ``summary`` is ``name``: ``NC1, spread of classes`` says ``nc1``."""
+    return name.lower() in re.findall(r"[\w-]+", summary.lower())
 
 
 def nearest(name: str, known: Iterable[str], listing: str = "") -> str:
@@ -71,6 +77,9 @@ class Table(Generic[S]):
 
     def nearest(self, name: str) -> str:
         """What to say of a ``name`` that nobody offers."""
+        giving = [known for known, ((spec, _), *_) in self._owned.items() if _says(spec.summary, name)]
+        if len(giving) == 1:
+            return f" '{giving[0]}' gives it: `sslaudit list {self.kind}s {giving[0]}`."
         return nearest(name, self._owned, f"sslaudit list {self.kind}s")
 
     def usable(self) -> Mapping[str, S]:

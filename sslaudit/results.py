@@ -180,6 +180,8 @@ class Estimate:
     """One sentence for the reader."""
     label: str = ""
     """What the number is, as the label of its row, where a metric gives several; else its summary."""
+    unit: str = ""
+    """Where it is another one than that of its metric."""
     minor: bool = False
     """Whether a terminal leaves its row to ``sslaudit report CARD --all``; the HTML page shows it."""
     headline: Mapping[str, str] = field(default_factory=dict)

@@ -82,31 +82,6 @@ def measure_shift(
     )
 
 
-def accuracy(
-    correct: np.ndarray, labels: np.ndarray, *, balanced: bool, rng: np.random.Generator
-) -> tuple[float, Interval | None]:
-    """Mean of ``correct`` (n,) or (n, R) in [0, 1], or of its means by class of ``labels`` (n,).
-
-    The interval is Wilson's; that of a mean of proportions where ``balanced``; a bootstrap over images
-    and draws for (n, R) and for shares, None for one image of them. Raises ``ValueError`` for no image.
-    """
-    if not len(correct):
-        raise ValueError("no image gives no accuracy.")
-    scores = _scores(correct, labels, balanced=balanced)
-    value = float(scores.mean())
-    if correct.ndim == 1 and np.isin(correct, (0, 1)).all():
-        if not balanced:
-            return value, stats.wilson(int(correct.sum()), len(correct))
-        tested = np.bincount(labels)
-        right = np.bincount(labels, weights=correct)
-        return value, stats.mean_of_proportions(right[tested > 0], tested[tested > 0])
-    if len(correct) < 2:
-        return value, None
-    if correct.all() or not correct.any():  # nothing varies, so a bootstrap would claim certainty
-        return value, stats.clopper_pearson(len(correct) if correct.all() else 0, len(correct))
-    return value, stats.two_way_bootstrap_mean(scores.reshape(len(scores), -1), rng)
-
-
 def paired_drop(
     before: np.ndarray, after: np.ndarray, labels: np.ndarray, *, balanced: bool, rng: np.random.Generator
 ) -> tuple[float, Interval | None]:
@@ -117,19 +92,11 @@ def paired_drop(
     """
     if len(before) < 2:
         return float((before - after).mean()), None
-    first, second = (_scores(correct, labels, balanced=balanced) for correct in (before, after))
-    drop, interval = stats.paired_difference(first, second, rng)
-    if interval.low == interval.high:
-        unseen, limits = accuracy(0 * labels, labels, balanced=balanced, rng=rng)
-        assert limits is not None
-        rare = limits.high - unseen
-        interval = Interval(
-            low=max(-1.0, drop - rare * (1 + drop)),
-            high=min(1.0, drop + rare * (1 - drop)),
-            level=interval.level,
-            method=f"{interval.method}; as wide as the {limits.method} limit of none in {len(labels):,}",
-        )
-    return drop, interval
+    if not balanced:
+        return stats.difference_of_accuracies(before, after, rng)
+    tested = np.bincount(labels)
+    first, second = (stats.balancing(correct, labels) for correct in (before, after))
+    return stats.difference_of_accuracies(first, second, rng, tested[tested > 0])
 
 
 def independent_drop(before: float, limits: Interval, after: float, others: Interval) -> Interval:
@@ -172,18 +139,12 @@ def _probes(plan: Plan, measured: Measured) -> tuple[Plan, list[str]]:
         return any(key == metric.key or key.startswith(f"{metric.key}.") for key in said)
 
     able = [metric for metric in plan.metrics if metric.spec.needs.labels is True and says(metric)]
-    chosen = [metric for metric in able if _reads_embeddings_only(metric)]
-    rest = [metric.key for metric in able if not _reads_embeddings_only(metric)]
+    chosen = [metric for metric in able if metric.spec.needs.embeddings_alone]
+    rest = [metric.key for metric in able if not metric.spec.needs.embeddings_alone]
     notes = [f"Not under shift, since they read more than embeddings: {', '.join(rest)}."] if rest else []
     if not able:
         notes = ["no metric of this card says of each test image whether it was right."]
     return Plan(metrics=tuple(chosen)), notes
-
-
-def _reads_embeddings_only(metric: PlannedMetric) -> bool:
-    needs = metric.spec.needs
-    more = needs.views or needs.pixel_views or needs.encoder or needs.altered or needs.results
-    return needs.embeddings and not more
 
 
 def _materials(
@@ -284,11 +245,11 @@ def _compared(
 ) -> dict[str, Any]:
     """Both accuracies and the drop, as fields of a ``ShiftReading``."""
     rng = np.random.default_rng(_SEED)
-    value, interval = accuracy(after, labels, balanced=balanced, rng=rng)
+    value, interval = stats.accuracy(after, labels, balanced=balanced, rng=rng)
     fields: dict[str, Any] = {"value": value, "interval": interval}
     if not len(before):
         return {**fields, "reason": "the data has no test image of these classes"}
-    clean, limits = accuracy(before, classes, balanced=balanced, rng=rng)
+    clean, limits = stats.accuracy(before, classes, balanced=balanced, rng=rng)
     if paired:
         drop, between = paired_drop(before, after, labels, balanced=balanced, rng=rng)
     else:
@@ -301,13 +262,3 @@ def _uneven(labels: np.ndarray) -> bool:
     """Whether the classes differ so much in size that another mix of them would pass for a drop."""
     sizes = np.bincount(labels)
     return bool(sizes.max() > _UNEVEN * sizes[sizes > 0].min())
-
-
-def _scores(correct: np.ndarray, labels: np.ndarray, *, balanced: bool) -> np.ndarray:
-    """``correct`` (n,) or (n, R), weighted so that its mean is that of the classes where ``balanced``."""
-    if not balanced:
-        return correct
-    tested = np.bincount(labels)
-    weights = len(labels) / ((tested > 0).sum() * tested[labels])
-    balancing: np.ndarray = (correct.T * weights).T
-    return balancing

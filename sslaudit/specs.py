@@ -168,6 +168,12 @@ class Needs:
     min_per_class: int = 1
     """With fewer training images in any class the metric is not applicable."""
 
+    @property
+    def embeddings_alone(self) -> bool:
+        """Whether one embedding of each image, with labels or without, is all that is read."""
+        more = self.views or self.pixel_views or self.encoder or self.altered or self.results
+        return self.embeddings and not more
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MetricSpec:

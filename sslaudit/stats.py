@@ -5,11 +5,12 @@ raise ``ValueError``, and values that are all equal give an interval of width ze
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import binomtest
+from scipy.stats import binomtest, norm
 
 from sslaudit.results import Interval
 
@@ -30,23 +31,51 @@ def wilson(successes: int, n: int, level: float = 0.95) -> Interval:
 def mean_of_proportions(successes: ArrayLike, trials: ArrayLike, level: float = 0.95) -> Interval:
     """Interval of the mean of K independent proportions, ``successes`` (K,) out of ``trials`` (K,).
 
-    Their Wilson limits are combined: the mean reaches as far as the root of the summed squares of the
-    distances to the single limits. Raises ``ValueError`` for no proportion, or as ``wilson`` does.
-    Source: Zou and Donner, Statistics in Medicine 2008 (MOVER).
+    On each side the wider of two. One combines their Wilson limits: it reaches as far as the root of the
+    summed squares of the distances to the single limits. That is too narrow for many proportions of few
+    trials: 77 % for 95 % at 200 of one trial. The other is the Wilson interval of one proportion whose
+    trials give it the variance of the mean; too narrow where a single proportion of few trials decides.
+    Together they covered 91 to 100 % for 2 to 200 proportions of 1 to 1,000 trials. Raises ``ValueError``
+    for no proportion, or as ``wilson`` does.
+    Source: Zou and Donner, Statistics in Medicine 2008 (MOVER); Wilson, JASA 1927.
     """
     k, n = np.asarray(successes, dtype=np.int64), np.asarray(trials, dtype=np.int64)
     if not len(n):
         raise ValueError("no proportions give no interval.")
     singles = [wilson(int(a), int(b), level) for a, b in zip(k, n, strict=True)]
     shares = k / n
+    mean = shares.mean()
     below = np.linalg.norm(shares - [single.low for single in singles]) / len(n)
     above = np.linalg.norm([single.high for single in singles] - shares) / len(n)
+    low, high = _wilson_limits(mean, _effective_trials(k, n), level)
     return Interval(
-        low=shares.mean() - below,
-        high=shares.mean() + above,
+        low=max(0.0, min(mean - below, low)),
+        high=min(1.0, max(mean + above, high)),
         level=level,
-        method=f"Wilson limits of {len(n):,} proportions, combined (MOVER)",
+        method=f"Wilson limits of {len(n):,} proportions, combined (MOVER), or of their mean",
     )
+
+
+def _effective_trials(successes: np.ndarray, trials: np.ndarray) -> float:
+    """Trials of one proportion that has the value and the variance of the mean of K.
+
+    Each p(1 - p) is estimated with one more trial that has the mean as its outcome, and divided by
+    1 - n / (n + 1)^2, which makes it unbiased where all proportions are equal.
+    """
+    mean = float((successes / trials).mean())
+    shrunk = (successes + mean) / (trials + 1)
+    variances = shrunk * (1 - shrunk) / (1 - trials / np.square(trials + 1)) / trials
+    if mean in (0.0, 1.0):
+        return float(len(trials) ** 2 / (1 / trials).sum())
+    return float(mean * (1 - mean) * len(trials) ** 2 / variances.sum())
+
+
+def _wilson_limits(share: float, trials: float, level: float) -> tuple[float, float]:
+    """Of a share of any number of trials, whole or not."""
+    z = norm.ppf((1 + level) / 2)
+    middle = (share + z**2 / (2 * trials)) / (1 + z**2 / trials)
+    reach = z / (1 + z**2 / trials) * np.sqrt(share * (1 - share) / trials + z**2 / (4 * trials**2))
+    return float(middle - reach), float(middle + reach)
 
 
 def clopper_pearson(
@@ -172,6 +201,66 @@ def paired_difference(
     resample = two_way_bootstrap_mean if common.ndim == 2 else bootstrap_mean
     interval = resample(common, rng, draws, level)
     return float(common.mean()), interval
+
+
+def accuracy(
+    correct: np.ndarray, labels: np.ndarray, *, balanced: bool, rng: np.random.Generator
+) -> tuple[float, Interval | None]:
+    """Mean of ``correct`` (n,) or (n, R) in [0, 1], or of its means by class of ``labels`` (n,).
+
+    The interval is Wilson's; that of a mean of proportions where ``balanced``; a bootstrap over images
+    and draws for shares and for draws that differ, None for one image of them. Raises ``ValueError``
+    for no image.
+    """
+    if not len(correct):
+        raise ValueError("no image gives no accuracy.")
+    scores = balancing(correct, labels) if balanced else correct
+    value = float(scores.mean())
+    if len(correct) > 1 and correct.ndim == 2 and (correct == correct[:, :1]).all():
+        correct = correct[:, 0]  # draws that agree are one, and a bootstrap may claim certainty
+    if correct.ndim == 1 and np.isin(correct, (0, 1)).all():
+        if not balanced:
+            return value, wilson(int(correct.sum()), len(correct))
+        tested, right = np.bincount(labels), np.bincount(labels, weights=correct)
+        return value, mean_of_proportions(right[tested > 0], tested[tested > 0])
+    if len(correct) < 2:
+        return value, None
+    return value, _within(two_way_bootstrap_mean(scores.reshape(len(scores), -1), rng), 0.0, 1.0)
+
+
+def difference_of_accuracies(
+    a: ArrayLike, b: ArrayLike, rng: np.random.Generator, tested: ArrayLike | None = None
+) -> tuple[float, Interval]:
+    """``paired_difference`` of columns whose means are accuracies: within [-1, 1], and never certain.
+
+    Where all images differ alike, as when none does, the interval reaches as far as the changes that so
+    few images can hide: the Wilson limit of none in n, that of a mean of proportions for balanced
+    accuracy, whose classes have ``tested`` (K,) images. Raises ``ValueError`` as ``paired_difference``.
+    """
+    value, interval = paired_difference(a, b, rng)
+    if interval.low < interval.high:
+        return value, _within(interval, -1.0, 1.0)
+    n = np.atleast_1d(len(np.asarray(a)) if tested is None else tested)
+    limits = wilson(0, int(n[0])) if len(n) == 1 else mean_of_proportions(0 * n, n)
+    return value, Interval(
+        low=max(-1.0, value - limits.high * (1 + value)),
+        high=min(1.0, value + limits.high * (1 - value)),
+        level=interval.level,
+        method=f"{interval.method}; as wide as the limit of none in {n.sum():,} ({limits.method})",
+    )
+
+
+def balancing(correct: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """``correct`` (n,) or (n, R), weighted so that its mean is that of the classes of ``labels`` (n,)."""
+    tested = np.bincount(labels)
+    weights = len(labels) / ((tested > 0).sum() * tested[labels])
+    weighted: np.ndarray = (correct.T * weights).T
+    return weighted
+
+
+def _within(interval: Interval, low: float, high: float) -> Interval:
+    """``interval`` cut to what can be: resampled weights reach beyond."""
+    return replace(interval, low=max(low, interval.low), high=min(high, interval.high))
 
 
 def _batches(draws: int, n: int) -> Iterator[int]:

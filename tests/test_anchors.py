@@ -16,9 +16,12 @@ from sslaudit.data import Dataset, subset
 from sslaudit.encoder import from_module, unit_rows
 from sslaudit.loading import load_dataset
 from sslaudit.report import words
-from sslaudit.report.anchored import PIXELS, UNTRAINED, AnchorReading, AnchorRecord, check_control
+from sslaudit.report.anchored import PIXELS, UNTRAINED, AnchorReading, AnchorRecord, against, check_control
 from sslaudit.report.card import from_json, to_json
-from sslaudit.results import Interval
+from sslaudit.report.html import fragment
+from sslaudit.report.samples import paired_difference
+from sslaudit.results import Interval, number
+from sslaudit.stats import mean_of_proportions, wilson
 from sslaudit_probes import first_best, knn_log_votes
 
 SMALL = Preprocess(size=(8, 8), mean=(0.5,) * 3, std=(0.5,) * 3, source="given")
@@ -43,6 +46,11 @@ class OwnWeights(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         return self.scale * images.flatten(1)
+
+
+class NoCopies(Net):
+    def __deepcopy__(self, memo: object) -> nn.Module:
+        raise RuntimeError("busy")
 
 
 @pytest.fixture(scope="module")
@@ -86,11 +94,33 @@ def test_the_untrained_copy_of_a_module_has_fresh_weights_and_leaves_the_module_
 def test_a_module_whose_weights_cannot_be_renewed_has_no_untrained_copy(digits: Dataset) -> None:
     with pytest.raises(EncoderError, match=r"OwnWeights '' has weights and no reset_parameters\(\)"):
         untrained_copy(from_module(OwnWeights(), preprocess=SMALL), "cpu")
+    with pytest.raises(EncoderError, match="Flatten has no weights to renew"):
+        untrained_copy(from_module(nn.Flatten(), preprocess=SMALL), "cpu")
+    with pytest.raises(EncoderError, match="NoCopies cannot be copied and renewed: RuntimeError: busy"):
+        untrained_copy(from_module(NoCopies(), preprocess=SMALL), "cpu")
+    assert dict(words.anchors(card_of(NoCopies(), digits)))[UNTRAINED].startswith("not measured: NoCopies")
     card = card_of(OwnWeights(), digits)
     anchors = {anchor.name: anchor for anchor in card.anchors}
     assert not anchors[UNTRAINED].readings
     assert anchors[PIXELS].readings[0].difference == 0  # it is the pixels
     assert dict(words.anchors(card))[UNTRAINED].startswith("not measured: OwnWeights")
+
+
+def test_equal_answers_on_few_images_are_no_certainty(digits: Dataset) -> None:
+    """One difference for all images has a bootstrap of width zero."""
+    uneven = subset(digits, per_class=12)
+    column = [None if i in set(uneven.train.tolist()) else 1.0 for i in range(len(uneven))]
+    tested = np.bincount(uneven.labels[uneven.test])
+    plain = paired_difference({"m/correct": column}, {"m/correct": column}, "m/correct")
+    assert plain == (
+        0,
+        dataclasses.replace(plain[1], low=-wilson(0, tested.sum()).high, high=wilson(0, tested.sum()).high),
+    )
+    found = paired_difference({"m/score": column}, {"m/score": column}, "m/score", uneven.labels)
+    limit = mean_of_proportions(0 * tested, tested).high
+    assert found[1].high == -found[1].low == pytest.approx(limit)
+    assert limit > plain[1].high  # a small class can hide more
+    assert paired_difference({"m/loss": column}, {"m/loss": column}, "m/loss")[1].high == 0
 
 
 def test_an_encoder_that_is_its_control_is_said_to_be_no_better(digits: Dataset) -> None:
@@ -102,6 +132,9 @@ def test_an_encoder_that_is_its_control_is_said_to_be_no_better(digits: Dataset)
     assert "ACCURACY" not in headline
     assert "untrained copy" in headline["NOT ABOVE CONTROL"]
     assert "raw pixels" in headline["NOT ABOVE CONTROL"]
+    found = card.anchors[0].readings[0]
+    assert f"<b>{number(found.value)}</b>, {against(found)}." in fragment(card)
+    assert "not above" not in headline["NOT ABOVE CONTROL"]  # each difference stands behind its anchor
     assert not card.failed_checks  # the number stands
     assert from_json(to_json(card), "it").anchors == card.anchors
 

@@ -221,6 +221,21 @@ def test_guarantees_of_two_spaces_stand_side_by_side_whatever_they_lack(digits: 
     page(one)
 
 
+def test_what_is_nowhere_is_no_row_and_a_reason_is_said_once(digits: Dataset) -> None:
+    def nothing(inputs: MetricInputs) -> Estimate:
+        return Estimate.not_applicable("there is no wind")
+
+    needs = Needs(views=2, space="both")
+    metrics = [metric(name, nothing, needs, group="factor") for name in ("north", "south")]
+    card = cards_of(digits, metric("width", width, needs, group="factor"), *metrics)
+    screen = console()
+    with screen.capture() as shown:
+        screen.print(render(card))
+    lines = [" ".join(text.split()) for text in shown.get().splitlines()]
+    assert [text for text in lines if "south" in text] == ["not computed north, south: there is no wind"]
+    assert any(text.startswith("width 192") for text in lines)
+
+
 def test_features_that_are_not_finite_leave_what_is_of_the_data(digits: Dataset) -> None:
     class Broken(nn.Module):
         def forward(self, images: Tensor) -> Tensor:
@@ -232,6 +247,7 @@ def test_features_that_are_not_finite_leave_what_is_of_the_data(digits: Dataset)
     )
     assert card.metric("data").value == 0.5
     assert "not computed" in card.metric("width").reason
+    assert words.not_computed(card)[0].startswith("width: 300 of 300 images")  # the label says the rest
     assert card.provenance.precision_floor is None
     assert from_json(to_json(card), "the card").provenance == card.provenance
 

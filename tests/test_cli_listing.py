@@ -133,6 +133,11 @@ def test_what_has_no_docstring_has_a_page_all_the_same(listing: Listing) -> None
     ("args", "code", "said"),
     [
         (("metrics", "boldnes"), 2, "error: there is no metric 'boldnes'. Did you mean 'boldness'?"),
+        (
+            ("metrics", "NC1"),
+            2,
+            "error: there is no metric 'NC1'. 'neural-collapse' gives it: `sslaudit list",
+        ),
         (("encoders", "flie"), 2, "error: there is no encoder 'flie'. Did you mean 'file'?"),
         (("metrics", "nowhere"), 1, "error: plugin theirs (their-dist 7) failed on metric 'nowhere': Module"),
         (("metrics", "knn"), 1, "error: metric 'knn' is offered by "),

@@ -17,6 +17,7 @@ from sslaudit import Preprocess
 from sslaudit.data import only
 from sslaudit.loading import load_dataset
 from sslaudit.report.card import ReportCard, read_card
+from sslaudit.report.terminal import console, render
 from tests.conftest import ROOT, Run, make_photos
 
 SCHEMA = json.loads((ROOT / "registry" / "schema" / "report-card-1.json").read_text())
@@ -44,7 +45,7 @@ def card_of(folder: Path) -> ReportCard:
 
 
 def test_a_changed_copy_is_paired_and_said_on_the_first_screen(
-    run_here: Run, photos: Path, fog: Path, tmp_path: Path
+    run_here: Run, photos: Path, fog: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done = run_here("evaluate", "stub:x", "--data", "photos", "--shift", "fog", *QUICK)
     assert done.returncode == 0, done.stderr
@@ -57,13 +58,26 @@ def test_a_changed_copy_is_paired_and_said_on_the_first_screen(
     shift = card.shift
     assert shift is not None
     assert (shift.ref, shift.paired, shift.images) == ("fog", True, card.data.splits["test"])
-    assert [reading.term for reading in shift.readings] == ["knn", "few-shot"]
+    assert [reading.term for reading in shift.readings if not reading.minor] == ["knn", "few-shot"]
     for reading in shift.readings:
         assert reading.clean_value == pytest.approx(card.metric(reading.term).value, abs=1e-12)
         assert reading.drop == pytest.approx(reading.clean_value - reading.value, abs=1e-12)
         assert reading.drop_interval is not None
         assert reading.drop_interval.low <= reading.drop <= reading.drop_interval.high
     assert "fog" in (tmp_path / "reports" / "stub-x" / "card.html").read_text()
+    minor = [reading.summary for reading in shift.readings if reading.minor]
+    monkeypatch.setattr("sslaudit.report.screen.ROOM", 0)
+    screen = console()
+    with screen.capture() as cut:
+        screen.print(render(card))
+    with screen.capture() as everything:
+        screen.print(render(card, everything=True))
+    assert minor
+    for row in minor:  # among the metrics, and under shift
+        assert done.stdout.count(row) == everything.get().count(row) == 2
+        assert row not in cut.get()
+    left = len(minor) + sum(record.minor for record in card.metrics)
+    assert f"{left} more numbers" in cut.get()
 
 
 def test_the_data_themselves_are_no_shift(run_here: Run, photos: Path, tmp_path: Path) -> None:

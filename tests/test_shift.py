@@ -16,8 +16,8 @@ from sslaudit.errors import DataError
 from sslaudit.loading import load_dataset
 from sslaudit.report.shifted import ShiftReading, ShiftRecord, shift_lines, shift_notes, shift_rows
 from sslaudit.results import Interval
-from sslaudit.shift import accuracy, independent_drop, paired_drop
-from sslaudit.stats import paired_difference, wilson
+from sslaudit.shift import independent_drop, paired_drop
+from sslaudit.stats import accuracy, mean_of_proportions, paired_difference, wilson
 from tests.conftest import kinds, make_photos
 
 Change = Callable[[np.ndarray, np.random.Generator], np.ndarray]
@@ -148,7 +148,7 @@ def test_other_images_of_the_classes_are_all_tested_in_the_numbers_of_the_card()
     assert not shift.leaks
     few = prepare_shift(others, wider, max_images=12, per_class=4)
     assert sorted(kinds(few.images)) == ["cat"] * 4 + ["dog"] * 4
-    assert few.left_out["left out by the request for fewer"] == 12
+    assert few.left_out["more than were asked for"] == 12
 
 
 def test_a_split_of_its_own_gives_its_test_images() -> None:
@@ -223,6 +223,9 @@ def test_accuracy_is_that_of_the_house() -> None:
     assert value == pytest.approx(np.mean([draws[labels == k].mean() for k in range(3)]), rel=1e-12)
     assert interval is not None
     assert "5 random draws" in interval.method
+    assert interval.high <= 1
+    sure = accuracy(np.ones((60, 5)), labels, balanced=True, rng=rng())[1]
+    assert sure == mean_of_proportions(np.bincount(labels), np.bincount(labels))  # not the limit of 60 alike
     assert accuracy(draws[:1], labels[:1], balanced=False, rng=rng())[1] is None
     with pytest.raises(ValueError, match="no image"):
         accuracy(draws[:0], labels[:0], balanced=False, rng=rng())

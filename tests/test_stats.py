@@ -15,6 +15,7 @@ from sslaudit.stats import (
     bootstrap_mean,
     clopper_pearson,
     dkw_halfwidth,
+    mean_of_proportions,
     paired_difference,
     percentile_interval,
     resample_within_classes,
@@ -44,6 +45,29 @@ def test_wilson_covers_on_average() -> None:
     limits = [wilson(i, n) for i in k]
     covered = [sum(binom.pmf(i, n, p) for i in k if limits[i].low <= p <= limits[i].high) for p in shares]
     assert 0.945 < np.mean(covered) < 0.96
+
+
+def test_the_mean_of_proportions_reaches_as_far_as_their_limits_together() -> None:
+    found = mean_of_proportions([3, 40], [4, 50])
+    singles = [wilson(3, 4), wilson(40, 50)]
+    below = math.hypot(0.75 - singles[0].low, 0.8 - singles[1].low) / 2
+    above = math.hypot(singles[0].high - 0.75, singles[1].high - 0.8) / 2
+    assert found.low <= 0.775 - below + 1e-12
+    assert found.high >= 0.775 + above - 1e-12
+    for k in (0, 3):
+        ends = mean_of_proportions([k] * 4, [3] * 4)
+        assert (ends.low, ends.high)[k > 0] == k / 3
+
+
+@pytest.mark.parametrize(
+    ("shares", "trials", "least"),
+    [([0.7] * 60, [1] * 60, 0.9), ([0.9] * 10, [3] * 10, 0.9), ([0.99, 0.5], [1000, 2], 0.98)],
+)
+def test_the_mean_of_proportions_is_covered(shares: list[float], trials: list[int], least: float) -> None:
+    """Combined Wilson limits alone cover 77 and 83 % of the first two, those of the mean 75 % of the last."""
+    draws = rng(1).binomial(trials, shares, size=(100, len(trials)))
+    limits = [mean_of_proportions(draw, trials) for draw in draws]
+    assert np.mean([limit.low <= np.mean(shares) <= limit.high for limit in limits]) > least
 
 
 def test_clopper_pearson_upper_limit_without_successes() -> None:

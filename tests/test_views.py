@@ -292,7 +292,6 @@ def test_numbers_must_fit_the_images() -> None:
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_a_gpu_makes_the_same_views() -> None:
     u = draw(0, list("abcd"), 16)
     for size in (24, 130):

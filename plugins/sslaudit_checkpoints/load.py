@@ -62,7 +62,9 @@ def untrained(ref: EncoderRef, seed: int, device: str) -> Encoder:
     """The architecture of the file with fresh weights drawn from ``seed``."""
     options, opened = _open(ref)
     if opened.kind != "tensors":
-        raise EncoderError(f"'{ref.locator}' is a {opened.format}: it has no untrained copy.")
+        raise EncoderError(
+            f"'{ref.locator}' ({opened.format}) has no untrained copy: its weights are part of a program."
+        )
     if is_refined(opened.content or {}):
         return refined.untrained(ref, opened, seed, device)
     found = search(ref, opened, options)

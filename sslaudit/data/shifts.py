@@ -68,7 +68,7 @@ def prepare_shift(
             counts = "; ".join(f"{count:,} {reason}" for reason, count in left_out.items() if count)
             raise DataError(f"'{other.ref}' has no image to test the probes on: {counts}.")
         chosen = subset(_all_tested(only(known, rows.tolist())), max_images=max_images, per_class=per_class)
-        left_out["left out by the request for fewer"] = len(rows) - len(chosen)
+        left_out["more than were asked for"] = len(rows) - len(chosen)
         which = "its test images" if other.splits_given else "all of them"
         what = f"{which}, compared with test images of {data.ref} in the same classes"
     index = {name: k for k, name in enumerate(data.classes)}

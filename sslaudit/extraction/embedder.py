@@ -145,8 +145,8 @@ def _fastest(encoder: Encoder, how: Extraction) -> tuple[Network, torch.memory_f
 def _low(form: nn.Module, encoder: Encoder, how: Extraction, layout: torch.memory_format) -> Network:
     """``form`` in the precision asked for: in bfloat16 with its weights stored so, where it runs that way."""
     if how.precision == "bf16":
-        network = _cast(copy.deepcopy(form).to(torch.bfloat16))
-        with contextlib.suppress(Exception):  # tensors of its own making may not fit the weights
+        with contextlib.suppress(Exception):  # no copy, or tensors of its own making do not fit the weights
+            network = _cast(copy.deepcopy(form).to(torch.bfloat16))
             _features(encoder, network, _noise(encoder), how, layout)
             return network
     return _autocast(form, how)

@@ -46,16 +46,18 @@ def check_control(term: str, anchors: Sequence[AnchorRecord]) -> Check | None:
     found = [(anchor.name, reading) for anchor in anchors if (reading := anchor.reading(term))]
     if not found:
         return None
-    below = [
-        f"not above {name}: {_difference(reading)}"
-        for name, reading in found
-        if reading.difference_interval is None or reading.difference_interval.low <= 0
-    ]
+    below = [f"not above {name}: {against(reading)}" for name, reading in found if not is_above(reading)]
     above = f"{term} is above {' and '.join(name for name, _ in found)}"
     return Check(name="control", status="warn" if below else "pass", message="; ".join(below) or above)
 
 
-def _difference(reading: AnchorReading) -> str:
+def is_above(reading: AnchorReading) -> bool:
+    """Whether the paired interval of the encoder minus the anchor lies above 0."""
+    return reading.difference_interval is not None and reading.difference_interval.low > 0
+
+
+def against(reading: AnchorReading) -> str:
+    """The encoder minus the anchor, ``+0.9 points [-0.4, +2.4]``."""
     interval = reading.difference_interval
     if reading.difference is None or interval is None:
         return "too few images to tell"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sslaudit.errors import OutputError
 from sslaudit.report import words
+from sslaudit.report.anchored import against
 from sslaudit.report.card import ReportCard
 from sslaudit.report.shifted import shift_notes, shift_rows
 from sslaudit.results import number
@@ -66,6 +67,7 @@ def _render(template: str, card: ReportCard) -> str:
             shift_notes=shift_notes(card.shift) if card.shift else [],
             groups=groups,
             number=number,
+            against=against,
             anchors=words.anchors(card),
             skipped=words.skipped(card),
             input="; ".join(words.preprocessing(card.encoder.preprocess)),

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from sslaudit import stats
 from sslaudit.results import Interval
@@ -23,13 +24,23 @@ def scored_by(term: str, *samples: Samples) -> str:
     return next((name for name in names if all(name in columns for columns in samples)), "")
 
 
-def paired_difference(ours: Samples, theirs: Samples, name: str, seed: int = 0) -> tuple[float, Interval]:
+def paired_difference(
+    ours: Samples, theirs: Samples, name: str, classes: ArrayLike | None = None, seed: int = 0
+) -> tuple[float, Interval]:
     """Mean over images of column ``name`` in ``ours`` minus that in ``theirs``, with a paired interval.
 
-    Raises ``ValueError`` for columns that cannot be paired, see ``sslaudit.stats.paired_difference``.
+    ``classes`` are those of the images. Raises ``ValueError`` for columns that cannot be paired, see
+    ``sslaudit.stats.paired_difference``.
     """
     rng = np.random.default_rng(seed)
-    return stats.paired_difference(by_image(ours[name]), by_image(theirs[name]), rng)
+    first, second = by_image(ours[name]), by_image(theirs[name])
+    if name.rpartition("/")[2] not in _SCORES or first.shape != second.shape:
+        return stats.paired_difference(first, second, rng)
+    said = np.flatnonzero(~np.isnan(first - second).reshape(len(first), -1).any(axis=1))
+    tested = None
+    if classes is not None and name.endswith("/score"):
+        tested = np.unique(np.asarray(classes)[said], return_counts=True)[1]
+    return stats.difference_of_accuracies(first[said], second[said], rng, tested)
 
 
 def by_image(column: Sequence[Any]) -> np.ndarray:

@@ -77,9 +77,11 @@ def shift_rows(record: ShiftRecord, *, minor: bool = True) -> list[tuple[str, st
 
 
 def shift_notes(record: ShiftRecord) -> list[tuple[str, str]]:
-    """Which images were tested, which were not, and what else there is to say."""
+    """Which images were tested, which were not, and what else there is to say; nothing where none was."""
+    if not record.readings:
+        return []
     left = "; ".join(f"{count:,} left out: {reason}" for reason, count in record.left_out.items())
-    said = [record.sentence, *([f"{left}."] if left else []), *(record.notes if record.readings else ())]
+    said = [record.sentence, *([f"{left}."] if left else []), *record.notes]
     return [("shift", sentence) for sentence in said]
 
 

@@ -58,8 +58,8 @@ def render(card: ReportCard, *, next_step: str = "", everything: bool = False) -
             heading = _heading(shown, group, spaces[0])
             blocks += [Text(), _rows(shown, group, heading, found)]
     if card.shift is not None and card.shift.readings:
-        blocks += [Text(), _shifted(card.shift)]
-    notes = [("not computed", f"{term}: {reason}") for term, reason in words.not_computed(shown)]
+        blocks += [Text(), _shifted(card.shift, minor=left == 0)]
+    notes = [("not computed", line) for line in words.not_computed(shown)]
     notes += [("skipped", line) for line in words.skipped(card)]
     notes += [("problem", line) for line in card.problems]
     notes += [("input", "; ".join(words.preprocessing(card.encoder.preprocess)))]
@@ -68,6 +68,7 @@ def render(card: ReportCard, *, next_step: str = "", everything: bool = False) -
     notes += words.anchors(card)
     blocks += [Text(), listing(notes)]
     if left:
+        left += sum(r.minor and r.value is not None for r in card.shift.readings) if card.shift else 0
         blocks += [Text(), Text(f"{left} more numbers: sslaudit report CARD --all", style="dim")]
     if next_step:
         blocks += [Text(), Text(next_step, style="dim")]
@@ -138,6 +139,8 @@ def _beside(heading: str, card: ReportCard, group: str, spaces: Sequence[str]) -
     columns = [{row.term: row for row in words.rows(card, group, space)} for space in spaces]
     for term in dict.fromkeys(term for column in columns for term in column):
         found = [column.get(term) for column in columns]
+        if all(row is None or row.record.value is None for row in found):
+            continue  # it is listed with its reason
         label = next(row.label for row in found if row)
         table.add_row(Text(f"  {label}"), *(Text(_in_one(row) if row else "") for row in found))
     return Group(Text(heading), table)
@@ -235,13 +238,13 @@ def _table(heading: str, found: Sequence[words.Row]) -> RenderableType:
     return Group(Text(heading), table)
 
 
-def _shifted(record: ShiftRecord) -> RenderableType:
+def _shifted(record: ShiftRecord, *, minor: bool) -> RenderableType:
     """The probes on the shifted images, and what they lose."""
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(min_width=_LABEL, no_wrap=True)
     table.add_column(no_wrap=True)
     table.add_column()
-    for label, _, value, drop in shift_rows(record, minor=False):
+    for label, _, value, drop in shift_rows(record, minor=minor):
         table.add_row(Text(f"  {label}"), Text(value), Text(drop))
     paired = ", paired by image" if record.paired else ""
     return Group(Text(f"on {words.cut(record.ref, 30)} (accuracy, drop{paired})"), table)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from sslaudit.errors import RefError
 from sslaudit.refs import EncoderRef
+from sslaudit.report.anchored import against, is_above
 from sslaudit.report.card import EncoderRecord, LoadRecord, MetricRecord, PreprocessRecord, ReportCard
 from sslaudit.report.shifted import shift_lines
 from sslaudit.results import number
@@ -117,10 +118,16 @@ def in_space(space: str) -> str:
     return "projection z" if space == "projection" else "embedding h"
 
 
-def not_computed(card: ReportCard) -> list[tuple[str, str]]:
-    """Metrics without a value, and why. A guarantee that is not given is no failure: its table says so."""
-    missing = [r for r in card.metrics if r.value is None and r.group != "guarantee"]
-    return list(dict.fromkeys((_term(record), record.reason) for record in missing))
+def not_computed(card: ReportCard) -> list[str]:
+    """Why metrics have no value, each reason once, behind the metrics that it stops.
+
+    A guarantee that is not given is no failure: its table says so.
+    """
+    stopped: dict[str, list[str]] = {}
+    for record in card.metrics:
+        if record.value is None and record.group != "guarantee":
+            stopped.setdefault(record.reason.removeprefix("not computed: "), []).append(_term(record))
+    return [f"{', '.join(dict.fromkeys(terms))}: {reason}" for reason, terms in stopped.items()]
 
 
 def skipped(card: ReportCard) -> list[str]:
@@ -226,17 +233,15 @@ def _accuracy(card: ReportCard) -> list[tuple[str, str]]:
     balanced = ", balanced," if first.details.get("balanced") else ""
     on = " on projection z" if first.space == "projection" else ""
     said = [f"{first.summary}{balanced}{on} {percent(first.value)} % [{low}, {high}]"]
+    found = [(anchor.name, reading) for anchor in card.anchors if (reading := anchor.reading(first.term))]
     said += [
-        f"{anchor.name} {percent(reading.value)} %"
-        for anchor in card.anchors
-        if (reading := anchor.reading(first.term))
+        f"{name} {percent(reading.value)} %{'' if is_above(reading) else f', {against(reading)}'}"
+        for name, reading in found
     ]
     if isinstance(majority := first.details.get("majority"), float) and not balanced:
         said.append(f"majority class {percent(majority)} %")
-    control = next((c for c in card.checks if c.name == "control" and c.status == "warn"), None)
-    if control is None:
-        return [("ACCURACY", "; ".join(said))]
-    return [("NOT ABOVE CONTROL", "; ".join([*said, control.message]))]
+    above = all(is_above(reading) for _, reading in found)
+    return [("ACCURACY" if above else "NOT ABOVE CONTROL", "; ".join(said))]
 
 
 def _recipe_not_its_own(card: ReportCard) -> list[tuple[str, str]]:

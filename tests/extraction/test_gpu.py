@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from sslaudit.data import subset
 from sslaudit.encoder import from_module
@@ -13,10 +12,7 @@ from sslaudit.extraction import Embedder, features_of, lower_precision
 from sslaudit.loading import load_dataset
 from tests.extraction.test_embedder import HOW, LARGE, PROBE, scrambled
 
-pytestmark = [
-    pytest.mark.gpu,
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"),
-]
+pytestmark = pytest.mark.gpu
 
 
 def test_float32_is_float32(tmp_path: Path) -> None:

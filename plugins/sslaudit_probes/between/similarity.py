@@ -47,7 +47,7 @@ def linear_cka(f: Array, g: Array) -> float | None:
 
     In [0, 1], the same under rotations and one common scale. Computed on the device of ``f``. Raises
     ``ValueError`` for features of different images, or that are not finite.
-    Source: Kornblith et al., ICML 2019, Equation 6.
+    Source: Kornblith et al., ICML 2019, linear CKA.
     """
     F, G = _pair(f, g)
     F, G = _centred(F), _centred(G)

@@ -6,7 +6,7 @@ by that of two different images. The mean over all pairs of different images fol
 embedding alone; it leaves out the pairs of an image with itself, which would count as equal.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -82,8 +82,8 @@ def compute(inputs: "MetricInputs") -> dict[str, Estimate]:
     """The metric ``invariance``: how little each transformation of an image moves its embedding.
 
     Formula: 1 - (1 - E cos(f(x), f(T x))) / (1 - E cos(f(x), f(y))), the second mean over all pairs of
-        different images. The row of the card is the least over the transformations that are terms of
-        recipes, and names it.
+        different images. The row of the card is the least over the transformations of the recipe
+        of this run, and names it; over those of any recipe where the run draws no view.
     Shapes: at most ``images`` identity views, plain and through each transformation T, (n, D) each.
         One forward pass over them for each transformation, kept in the cache.
     Range: at most 1. 0 is as far as another image, and below 0 is further.
@@ -117,7 +117,7 @@ def compute(inputs: "MetricInputs") -> dict[str, Estimate]:
         else _row(name, plain, inputs.altered.embedded(possible[name], images), seen[name])
         for name in names
     }
-    return {"": _main(rows, len(images), random), **rows}
+    return {"": _main(rows, set(inputs.transforms), len(images), random), **rows}
 
 
 def _chosen(inputs: "MetricInputs") -> np.ndarray:
@@ -161,14 +161,16 @@ def _interval(found: Invariance, n: int) -> Interval | None:
     )
 
 
-def _main(rows: Mapping[str, Estimate], images: int, random: float) -> Estimate:
-    """The least invariant transformation, with all of them as bars."""
+def _main(rows: Mapping[str, Estimate], drawn: set[str], images: int, random: float) -> Estimate:
+    """The least invariant transformation of those ``drawn``, with all of them as bars."""
     values = {name: row.value for name, row in rows.items() if row.value is not None}
     if not values:
         reasons = "; ".join(f"{name}: {row.reason}" for name, row in rows.items())
         return Estimate.not_applicable(f"no transformation can be measured. {reasons}")
-    of_recipes = [name for name in values if TRANSFORMS[name].recipe]
-    least = min(of_recipes or values, key=lambda name: values[name])
+    of_any = [name for name in values if TRANSFORMS[name].recipe]
+    of_run = [name for name in of_any if name in drawn]
+    among = of_run or of_any or list(values)
+    least = min(among, key=lambda name: values[name])
     rest = sorted((name for name in values if name != least), key=lambda name: values[name])
     others = ", ".join(f"{name} {number(values[name])}" for name in rest)
     left_out = [name for name in rows if name not in values]
@@ -183,15 +185,21 @@ def _main(rows: Mapping[str, Estimate], images: int, random: float) -> Estimate:
         value=values[least],
         interval=rows[least].interval,
         no_interval=rows[least].no_interval,
-        bias="under" if len(of_recipes or values) > 1 else "none",
-        note=f"{least} moves the embedding most of {'the terms of recipes' if of_recipes else 'all'} "
+        bias="under" if len(among) > 1 else "none",
+        note=f"{least} moves the embedding most of {_of_what(of_run, of_any)} "
         f"({TRANSFORMS[least].about}): 1 is invariant, 0 as far as another image. The least of "
-        f"{len(of_recipes or values)} estimates, with its own interval; {images:,} images."
+        f"{len(among)} estimates, with its own interval; {images:,} images."
         + (f" The others: {others}." if others else "")
         + (f" Not measured: {', '.join(left_out)}." if left_out else ""),
         details=details,
         figures=(_bars({name: rows[name] for name in values}),),
     )
+
+
+def _of_what(of_run: Sequence[str], of_any: Sequence[str]) -> str:
+    if of_run:
+        return "the terms of this run's recipe"
+    return "the terms of recipes" if of_any else "all"
 
 
 def _bars(rows: Mapping[str, Estimate]) -> Bars:

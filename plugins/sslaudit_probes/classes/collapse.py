@@ -125,7 +125,8 @@ def collapse_of(moments: Moments) -> NeuralCollapse:
 
 def cosines(offsets: Tensor) -> Tensor:
     """Of centred class means (K, D): (K, K)."""
-    unit: Tensor = torch.nn.functional.normalize(offsets, dim=1)
+    smallest = torch.finfo(offsets.dtype).tiny  # the default, 1e-12, would shorten means of small features
+    unit: Tensor = torch.nn.functional.normalize(offsets, dim=1, eps=smallest)
     return unit @ unit.T
 
 

@@ -158,6 +158,7 @@ def _with_probe(inputs: "MetricInputs", features: Tensor, train: _Measured) -> d
             value=apart.mean(),
             interval=wilson(int(apart.sum()), len(apart)),
             label="NC4, probe and centre",
+            unit="fraction",
             note="Share of test images that the linear probe and the nearest class mean name differently.",
             minor=True,
         )

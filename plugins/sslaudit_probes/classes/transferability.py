@@ -44,9 +44,11 @@ def compute(inputs: "MetricInputs") -> dict[str, Estimate] | Estimate:
     Typical: on the embedded digits LogME is .26 for raw pixels, and -.27 for random features as without any.
     High: classes are parted by linear maps of the features that need no large weights.
     Low: near the value without features, which is beside it, features say nothing of the classes.
-    Bias: N-LEEP and NCE too large, as they are scored on the images that their table is made from. The
-      H-score is too large with fewer images than dimensions, and falls with shrinkage, to 0 for
-      near-isotropic features however good. A probe says more where it is affordable.
+    Bias: LogME rises with the number of images, measured on five Gaussian classes from -.34 for 200 to -.29
+      for 4,000; its interval is for other samples of as many, and covered 98 % there. N-LEEP and NCE too
+      large, as they are scored on the images that their table is made from. The H-score is too large with
+      fewer images than dimensions, and falls with shrinkage, to 0 for near-isotropic features however good.
+      A probe says more where it is affordable.
     Source: You et al., ICML 2021; Bao et al., ICIP 2019; Ibrahim et al., 2021; Nguyen et al., ICML 2020;
       Tran et al., ICCV 2019; Li et al., CVPR 2021.
     """
@@ -58,12 +60,18 @@ def compute(inputs: "MetricInputs") -> dict[str, Estimate] | Estimate:
         return Estimate.not_applicable("features are constant")
     most, error = len(drawn.names) - 1, h_score_error(rows, drawn.labels, drawn.rng)
     method = "jackknife over 20 groups of images"
+    why = ""
+    if error is None:
+        why = "fewer than 40 images" if len(rows) < 40 else "without some images the features are constant"
+    elif not error:
+        why = "it is the same without any group of images, as where all is shrunk"
     regularised = Estimate(
         value=score.value,
-        interval=None if error is None else normal_limits(score.value, error, 0.0, most, method),
-        no_interval="fewer than 40 images" if error is None else "",
+        interval=normal_limits(score.value, error, 0.0, most, method) if error else None,
+        no_interval=why,
         bias="unknown",
         label="H-score, regularised",
+        unit="sum of shares of variance between classes",
         note=f"At most {most}, the number of classes less one; near-isotropic features are shrunk to 0. "
         f"Of {drawn.said}.",
         details={"shrinkage": score.shrinkage, "most": most, "reading": f"of {most} at most"},
@@ -99,6 +107,7 @@ def _logme(rows: torch.Tensor, drawn: _Drawn) -> Estimate:
         interval=normal_limits(
             found.value, found.error, -np.inf, np.inf, "infinitesimal jackknife over images"
         ),
+        bias="under",
         label="LogME",
         note="Log evidence of a Bayesian linear model for each image, in nats, mean over the one-hot "
         f"columns of the classes; without features it is {number(without)}. Of {drawn.said}.",

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sslaudit.results import Curve, Detail, Estimate, Interval, Series
-from sslaudit.stats import clopper_pearson, two_way_bootstrap_mean
+from sslaudit.results import Curve, Detail, Estimate, Series
+from sslaudit.stats import accuracy
 from sslaudit_probes.classifiers.accuracy import first_best, imbalance, majority, on_test
 from sslaudit_probes.classifiers.knn import knn_log_votes
 from sslaudit_probes.classifiers.linear_probe import fitted, training_features
@@ -174,6 +174,8 @@ def _of_share(
 def _over_draws(inputs: "MetricInputs", correct: np.ndarray, note: str, rng: np.random.Generator) -> Estimate:
     """The estimate of which test images were right in which draw, (m, R)."""
     uneven = imbalance(inputs)
+    truth = inputs.labels[inputs.test]
+    value, interval = accuracy(correct, truth, balanced=uneven is not None, rng=rng)
     scores = correct if uneven is None else correct * uneven.weights[:, None]
     samples = {"correct": on_test(inputs, correct.astype(int).tolist())}
     details: dict[str, Detail] = {"majority": majority(inputs), "tested": len(correct)}
@@ -182,8 +184,8 @@ def _over_draws(inputs: "MetricInputs", correct: np.ndarray, note: str, rng: np.
         samples["score"] = on_test(inputs, scores.tolist())
         details |= {"accuracy": correct.mean(), "balanced": True, "reading": "balanced"}
     return Estimate(
-        value=scores.mean(),
-        interval=_interval(correct, scores, rng),
+        value=value,
+        interval=interval,
         no_interval="" if len(correct) > 1 else "one test image only",
         note=note,
         headline={} if uneven is None else uneven.headline(inputs, correct.mean(axis=1)),
@@ -194,14 +196,6 @@ def _over_draws(inputs: "MetricInputs", correct: np.ndarray, note: str, rng: np.
         },
         samples=samples,
     )
-
-
-def _interval(correct: np.ndarray, scores: np.ndarray, rng: np.random.Generator) -> Interval | None:
-    if len(correct) < 2:
-        return None
-    if correct.all() or not correct.any():  # nothing varies, so a bootstrap would claim certainty
-        return clopper_pearson(int(correct[:, 0].sum()), len(correct))
-    return two_way_bootstrap_mean(scores, rng)
 
 
 def _curve(probes: Mapping[str, Estimate]) -> Curve:

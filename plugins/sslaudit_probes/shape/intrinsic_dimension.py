@@ -227,6 +227,7 @@ def compute(inputs: "MetricInputs") -> Estimate | dict[str, Estimate]:
             interval=intervals[2],
             no_interval=why,
             label="hubness",
+            unit="skewness",
             note=f"Skewness of how often an image is among the {k} nearest of others.",
             details={"k": k},
             minor=True,

@@ -1,8 +1,8 @@
 """Nearest neighbours among the embeddings themselves, with distances that keep their digits.
 
 ``||a||^2 + ||b||^2 - 2 ab`` finds neighbours fast, and loses the distance of near-duplicates: it is a
-difference of large numbers. So rows are moved to their mean, the search is in float64, and the distances of
-the neighbours that were found are computed anew from the differences.
+difference of large numbers. So rows are moved to their median, which a few huge rows do not carry away. The
+search is in float64, and the distances of what it finds are computed anew from the differences.
 """
 
 import numpy as np
@@ -22,11 +22,12 @@ def nearest_neighbours(features: ArrayLike | Tensor, k: int) -> tuple[np.ndarray
     Exact but for rows that tie within rounding of float64. Raises ``ValueError`` for k outside 1..N-1, or
     as ``matrix`` does.
     """
-    rows = matrix(features).double()
-    n, dim = rows.shape
+    raw = matrix(features)
+    n, dim = raw.shape
     if not 1 <= k < n:
         raise ValueError(f"of {n} rows each has {n - 1} neighbours, not {k}.")
-    rows = rows - rows.mean(0)
+    rows = raw.double()
+    rows = rows - rows.median(0).values
     lengths = rows.square().sum(1)
     distances, indices = [], []
     for start in range(0, n, max(1, DISTANCES // max(n, k * dim))):
@@ -34,7 +35,8 @@ def nearest_neighbours(features: ArrayLike | Tensor, k: int) -> tuple[np.ndarray
         squared = torch.addmm(lengths, part, rows.T, alpha=-2)
         squared[torch.arange(len(part)), torch.arange(start, start + len(part))] = torch.inf
         found = squared.topk(k, dim=1, largest=False).indices
-        exact = torch.linalg.vector_norm(rows[found] - part[:, None], dim=2)
+        own = raw[start : start + len(part), None].double()
+        exact = torch.linalg.vector_norm(raw[found].double() - own, dim=2)
         order = exact.argsort(dim=1, stable=True)
         distances.append(exact.gather(1, order).cpu().numpy())
         indices.append(found.gather(1, order).cpu().numpy())

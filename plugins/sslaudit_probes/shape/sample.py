@@ -15,7 +15,10 @@ from torch import Tensor
 if TYPE_CHECKING:
     from sslaudit.inputs import MetricInputs
 
-_CONSTANT = 1e-12
+ROWS = 4096
+"""Rows that are held in float64 at one time."""
+
+CONSTANT = 1e-12
 """Total variance, relative to the mean squared norm, below which features carry nothing but rounding."""
 
 
@@ -47,10 +50,15 @@ def unit_matrix(features: ArrayLike | Tensor) -> Tensor:
 def is_constant(features: ArrayLike | Tensor) -> bool:
     """Whether all rows (N, D) are one vector, up to the rounding of float32."""
     rows = matrix(features)
-    offset = rows - rows[0]
-    spread = offset.square().sum(1, dtype=torch.float64).mean()
-    variance = spread - offset.mean(0, dtype=torch.float64).square().sum()
-    return bool(variance <= _CONSTANT * rows.square().sum(1, dtype=torch.float64).mean())
+    first, size, spread = rows[0].double(), 0.0, 0.0
+    total = torch.zeros_like(first)
+    for part in torch.split(rows, ROWS):
+        full = part.double()  # squares of float32 leave its range beyond 1e19 and below 1e-19
+        offset = full - first
+        size += float(full.square().sum())
+        spread += float(offset.square().sum())
+        total += offset.sum(0)
+    return spread - float(total.square().sum()) / len(rows) <= CONSTANT * size
 
 
 @dataclass(frozen=True, slots=True)

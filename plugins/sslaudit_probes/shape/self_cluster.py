@@ -16,13 +16,10 @@ from torch import Tensor
 
 from sslaudit.results import Estimate
 from sslaudit_probes.shape.jackknife import pair_interval, pair_mean
-from sslaudit_probes.shape.sample import draw, unit_matrix
+from sslaudit_probes.shape.sample import ROWS, draw, unit_matrix
 
 if TYPE_CHECKING:
     from sslaudit.inputs import MetricInputs
-
-ROWS = 4096
-"""Rows that are held in float64 at one time."""
 
 
 def self_cluster(features: ArrayLike | Tensor) -> float:

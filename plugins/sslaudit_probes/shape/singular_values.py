@@ -18,10 +18,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from sslaudit_probes.shape.jackknife import blocks
-from sslaudit_probes.shape.sample import matrix
-
-ROWS = 4096
-"""Rows that are held in float64 at one time."""
+from sslaudit_probes.shape.sample import ROWS, matrix
 
 
 def singular_values(features: ArrayLike | Tensor, *, centred: bool = False) -> np.ndarray:

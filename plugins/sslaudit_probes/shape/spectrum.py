@@ -42,8 +42,6 @@ CENTRED: dict[str, tuple[str, Callable[[np.ndarray], float]]] = {
 }
 """Labels and statistics of the eigenvalues of the covariance."""
 
-_FEW = f"fewer than {FEWEST} images"
-
 
 @dataclass(frozen=True, slots=True)
 class _Measured:
@@ -53,7 +51,9 @@ class _Measured:
     floor: float
     """The singular value that rounding to float32 leaves."""
     without: tuple[tuple[np.ndarray, np.ndarray], ...]
-    """Both spectra with each block of images left out; empty for few images."""
+    """Both spectra with each block of images left out; empty where that says nothing."""
+    no_interval: str
+    """Why not; else empty."""
     ranks: tuple[int, int]
     """Where the power law is fitted, as asked for."""
 
@@ -75,7 +75,8 @@ def compute(inputs: "MetricInputs") -> Estimate | dict[str, Estimate]:
     Shapes: the identity view of at most ``images`` images, (N, D).
     Range: [1, min(N, D)] uncentred, [1, min(N - 1, D)] centred; both maxima stand in the details.
     Typical: measured on the 1,797 digits: pixels RankMe 29.6 of 64 and alpha 2.5, an untrained ReLU network
-      48.8 of 128 and 1.7, Gaussian noise 127 of 128 and .19. In good encoders alpha is near 1 (Agrawal).
+      48.8 of 128 and 1.7, Gaussian noise 127 of 128 and .19. Agrawal et al. find intervals of alpha in which
+      encoders do well.
     High: near the maximum all directions carry equal weight. Noise does that, too: compare encoders of one
       training method with one N.
     Low: most directions carry little: dimensional collapse, to 1 where all embeddings are on one line.
@@ -91,12 +92,17 @@ def compute(inputs: "MetricInputs") -> Estimate | dict[str, Estimate]:
     if sample.constant:
         return _collapsed(sample)
     uncentred, centred = both_singular_values(sample.rows)
+    without = tuple(spectra_without_blocks(sample.rows)) if len(sample.rows) >= FEWEST else ()
+    why = "" if without else f"fewer than {FEWEST} images"
+    if not all(left.any() for _, left in without):
+        without, why = (), "all variance is that of a few huge embeddings"
     measured = _Measured(
         sample=sample,
         uncentred=uncentred,
         centred=centred,
         floor=rounding_floor(uncentred),
-        without=tuple(spectra_without_blocks(sample.rows)) if len(sample.rows) >= FEWEST else (),
+        without=without,
+        no_interval=why,
         ranks=(int(inputs.options["low"]), int(inputs.options["high"])),
     )
     return {
@@ -152,7 +158,7 @@ def _rankme(measured: _Measured) -> Estimate:
     return Estimate(
         value=value,
         interval=_interval(measured, value, lambda u, _: rankme(u), most),
-        no_interval="" if measured.without else _FEW,
+        no_interval=measured.no_interval,
         bias="under",
         label=RANKME,
         note=_note(measured),
@@ -178,7 +184,7 @@ def _minor(measured: _Measured, label: str, statistic: Callable[[np.ndarray], fl
     return Estimate(
         value=value,
         interval=_interval(measured, value, lambda _, centred: statistic(np.square(centred)), most),
-        no_interval="" if measured.without else _FEW,
+        no_interval=measured.no_interval,
         bias="under",
         label=label,
         details={"maximum": most, "reading": f"of at most {most:,}"},
@@ -191,7 +197,7 @@ def _stable_rank(measured: _Measured) -> Estimate:
     return Estimate(
         value=value,
         interval=_interval(measured, value, lambda uncentred, _: stable_rank(uncentred), most),
-        no_interval="" if measured.without else _FEW,
+        no_interval=measured.no_interval,
         bias="under",
         label=STABLE_RANK,
         note="Near 1 where the mean of the embeddings outweighs their differences.",
@@ -222,7 +228,7 @@ def _dimensions(measured: _Measured, share: float) -> Estimate:
     return Estimate(
         value=math.ceil(value),
         interval=interval,
-        no_interval="" if measured.without else _FEW,
+        no_interval=measured.no_interval,
         bias="under",
         label=_dimensions_label(share),
         note=f"The fewest principal components that hold {100 * share:g} % of the variance.",
@@ -241,7 +247,7 @@ def _alpha(measured: _Measured) -> Estimate:
     except ValueError as error:
         return _without_value(str(error), ALPHA)
     plain = measured.law(measured.centred, weighted=False)
-    interval, why = None, _FEW
+    interval, why = None, measured.no_interval
     if measured.without:
         without = [_alpha_or_none(measured, centred) for _, centred in measured.without]
         why = "with a block of images left out too few positive eigenvalues remain"
@@ -253,8 +259,9 @@ def _alpha(measured: _Measured) -> Estimate:
         no_interval=why,
         bias="over",
         label=ALPHA,
-        note=f"Decay of the spectrum over ranks {law.low} to {law.high}; near 1 in good encoders "
-        "(Agrawal et al. 2022). With few images a dimension it errs upwards.",
+        unit="exponent",
+        note=f"Decay of the spectrum over ranks {law.low} to {law.high}: eigenvalues fall as rank^-alpha. "
+        "With few images a dimension it errs upwards.",
         details={
             "r2": law.r2,
             "low": law.low,

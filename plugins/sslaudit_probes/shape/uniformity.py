@@ -152,6 +152,7 @@ def compute(inputs: "MetricInputs") -> Estimate | dict[str, Estimate]:
             interval=None if few else pair_interval(cosine, cosine_error, n, -1 / (n - 1), 1.0),
             no_interval=few,
             label="mean cosine of two images",
+            unit="cosine",
             note=f"1 where all directions are equal, 0 where they are uniform.{sample.said}",
             minor=True,
         ),

@@ -64,6 +64,11 @@ def centre_overlap(centres: ArrayLike, r: float = 1.0) -> np.ndarray:
     return overlap
 
 
+def pair_name(first: str, second: str) -> str:
+    """``cat-dog``; ``red-cat / dog`` where a name has a hyphen of its own."""
+    return f"{first} / {second}" if "-" in first + second else f"{first}-{second}"
+
+
 def worst_pairs(overlap: ArrayLike, count: int) -> list[tuple[int, int]]:
     """The ``count`` pairs of different classes with the largest overlaps in (K, K), largest first.
 

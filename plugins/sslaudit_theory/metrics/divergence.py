@@ -12,6 +12,7 @@ from sslaudit_theory.classes.centres import (
     delta_of_lengths,
     image_means,
     overlap_interval,
+    pair_name,
     squared_lengths,
     worst_pairs,
 )
@@ -88,7 +89,7 @@ def compute(inputs: "MetricInputs") -> Estimate:
 
 
 def _pair(names: list[str], pair: tuple[int, int]) -> str:
-    return f"{names[pair[0]]}-{names[pair[1]]}"
+    return pair_name(names[pair[0]], names[pair[1]])
 
 
 def _distances(distances: np.ndarray, names: list[str]) -> dict[str, Detail]:

@@ -94,14 +94,10 @@ def verdict(found: Sufficiency, last: Compared) -> str:
     """Whether to refine with all labels that there are, in one sentence."""
     n0, d_f = last.n0, found.dim
     where = f"the {found.kept} leading ones" if found.kept < d_f else "them"
-    points = f"{100 * abs(last.difference):.1f} points"
-    limits = f"[{100 * last.interval.low:+.1f}, {100 * last.interval.high:+.1f}]"
-    changes = {
-        1: f"raises the error of a linear head by {points}",
-        0: "does not change the error of a linear head",
-        -1: f"lowers the error of a linear head by {points}",
-    }
-    measured = f"{changes[(last.difference > 0) - (last.difference < 0)]} {limits}"
+    change, low, high = (
+        f"{100 * value:+.1f}" for value in (last.difference, last.interval.low, last.interval.high)
+    )
+    measured = f"changes the error of a linear head by {change} points [{low}, {high}]"
     if n0 <= d_f:
         helps = last.interval.high < 0
         return (
@@ -113,8 +109,7 @@ def verdict(found: Sufficiency, last: Compared) -> str:
         return f"do not: {with_labels} {measured}"
     if last.interval.high < 0:
         return f"yes: {with_labels} {measured}"
-    change = f"changes the error of a linear head by {100 * last.difference:+.1f} points {limits}"
-    return f"no gain shown, so do not: {with_labels} {change}"
+    return f"no gain shown, so do not: {with_labels} {measured}"
 
 
 def _compared(size: AtSize, rng: np.random.Generator) -> Compared:

@@ -129,7 +129,6 @@ def test_an_attack_that_cannot_be_is_refused() -> None:
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_it_runs_where_the_images_are() -> None:
     network, x = linear(2), images()
     labels = network(x).argmax(dim=1)

@@ -88,8 +88,10 @@ def test_neither_rotation_nor_scale_nor_offset_matters() -> None:
     X, y = drawn(1, (9, 4, 6, 5), 6)
     turn = np.linalg.qr(np.random.default_rng(0).normal(size=(6, 6)))[0]
     first, second = neural_collapse(X, y), neural_collapse(torch.from_numpy(40 * X @ turn + 5), y)
+    small = neural_collapse(1e-20 * X, y)
     for name in ("nc1", "equinorm", "angle_std", "angle_gap", "cdnv", "rank"):
         assert getattr(second, name) == pytest.approx(getattr(first, name), rel=1e-9)
+        assert getattr(small, name) == pytest.approx(getattr(first, name), rel=1e-9)
 
 
 def test_single_precision_features_far_from_0_have_no_spurious_directions() -> None:

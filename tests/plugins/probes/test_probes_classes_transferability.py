@@ -211,6 +211,10 @@ def test_collapsed_encoders(measure_term: Measure) -> None:
     corners = measure_term("transferability", np.eye(5)[y][:, None], y, train, test)
     assert corners[""].reason.startswith("features fit class c0 exactly")
     assert corners["n-leep"].value == 0
+    noise = np.random.default_rng(3).normal(size=(120, 1, 5))
+    shrunk = measure_term("transferability", noise, np.arange(120) % 3, np.arange(60), np.arange(60, 120))
+    assert (shrunk["h-score"].value, shrunk["h-score"].interval) == (0, None)
+    assert shrunk["h-score"].no_interval.startswith("it is the same without any group")
     lone = measure_term("transferability", np.eye(100)[:, None], np.zeros(100, int), train, test)
     assert lone.reason == "fewer than two classes have training images"
 

@@ -183,7 +183,6 @@ def test_what_does_not_fit_is_named() -> None:
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no device")
 @pytest.mark.parametrize("noise", [1.5, 0.0])
 def test_the_answer_of_a_device_is_that_of_the_cpu(noise: float) -> None:
     bank, query = clustered(9000, 64, noise), clustered(1200, 64, noise, seed=1)

@@ -231,7 +231,6 @@ def test_what_cannot_be_fitted_is_refused(change, message: str) -> None:  # type
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_a_device_gives_the_same_probe() -> None:
     features, labels = clouds(11, 2000, 40, 6)
     here = fit_logistic(features, labels, 6, 0.5)

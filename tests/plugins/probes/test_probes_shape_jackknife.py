@@ -157,7 +157,6 @@ def test_many_images_fit(name: str, images: int) -> None:
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_a_gpu_gives_the_same() -> None:
     features = torch.from_numpy(np.random.default_rng(3).normal(size=(300, 24)) * DECAY + 0.5)
     there = features.cuda()

@@ -81,6 +81,16 @@ def test_rotation_and_scale() -> None:
     assert lidar(1e-3 * views) != pytest.approx(lidar(views), rel=1e-2)
 
 
+@pytest.mark.parametrize("scale", [1e5, 1e12, 1e30])
+def test_long_features_whose_scatter_is_singular(scale: float) -> None:
+    """Rounding of S_w exceeds delta there, and a plain S_w + delta I is not positive definite."""
+    generator = np.random.default_rng(5)
+    line = generator.normal(size=(40, 3, 1)) * generator.normal(size=200)
+    assert lidar((scale * line).astype(np.float32)) == pytest.approx(1, abs=0.1)
+    few = generator.normal(size=(40, 3, 200))
+    assert lidar(scale * few) == pytest.approx(lidar(few), rel=1e-3)
+
+
 def test_noise_alone_reaches_the_maximum() -> None:
     views = np.random.default_rng(1).normal(size=(2000, 5, 6))
     np.testing.assert_allclose(lda_eigenvalues(views), 1 / 5, rtol=0.15)

@@ -78,6 +78,7 @@ def test_vendi_score(shape: tuple[int, int]) -> None:
     expected = np.exp(-(values * np.log(values)).sum())
     assert vendi(smaller_gram(unit_matrix(features))) == pytest.approx(expected, rel=1e-9)
     assert vendi(smaller_gram(unit_matrix(np.eye(5)))) == pytest.approx(5)
+    assert vendi(smaller_gram(unit_matrix(np.ones((4, 3))))) == pytest.approx(1)
 
 
 def test_what_it_refuses() -> None:

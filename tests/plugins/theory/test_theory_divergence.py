@@ -21,6 +21,7 @@ from sslaudit_theory.classes.centres import (
     image_means,
     overlap_error,
     overlap_interval,
+    pair_name,
     squared_lengths,
     worst_pair,
     worst_pairs,
@@ -367,3 +368,8 @@ def test_equal_features_overlap_by_one_at_most(measure_term: Measure, D: int) ->
     found = measure_term("divergence", np.ones((40, 2, D)), np.arange(40) % 2)
     assert found.value == pytest.approx(1, abs=1e-12)
     assert found.interval.low <= found.value <= found.interval.high <= 1
+
+
+def test_a_pair_of_hyphenated_names_can_be_told_apart() -> None:
+    assert pair_name("3", "9") == "3-9"
+    assert pair_name("red-cat", "dog") == "red-cat / dog"

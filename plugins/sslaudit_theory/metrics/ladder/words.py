@@ -6,6 +6,7 @@ import numpy as np
 
 from sslaudit.results import Detail, Estimate
 from sslaudit_theory.certificates.verdicts import Guarantee, guarantee_of_bound
+from sslaudit_theory.classes.centres import pair_name
 from sslaudit_theory.metrics.ladder.inputs import Measured
 from sslaudit_theory.metrics.ladder.limits import LEVEL
 from sslaudit_theory.metrics.ladder.rungs import Rung
@@ -137,7 +138,8 @@ def withdrawn(estimate: Estimate, least: float) -> Estimate:
 
 def pair(measured: Measured, rung: Rung) -> str:
     """Names of the worst pair."""
-    return "-".join(measured.chosen.names[k] for k in rung.certificate.worst)
+    first, second = rung.certificate.worst
+    return pair_name(measured.chosen.names[first], measured.chosen.names[second])
 
 
 def quantity(rung: Rung) -> str:
