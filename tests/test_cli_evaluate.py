@@ -57,10 +57,12 @@ def test_the_card_says_what_it_must_and_validates(
     assert "<title>" in (folder / "card.html").read_text()
 
 
-def test_twice_is_byte_equal_and_reads_the_cache(run: Run, photos: Path, model: Path, tmp_path: Path) -> None:
+def test_twice_is_byte_equal_and_reads_the_cache(
+    run_here: Run, photos: Path, model: Path, tmp_path: Path
+) -> None:
     def once() -> tuple[dict[str, object], str]:
         done = evaluate(
-            run, "file,size=32:model.pt", "--data", "photos", *SMALL, "--metrics", "knn,alignment"
+            run_here, "file,size=32:model.pt", "--data", "photos", *SMALL, "--metrics", "knn,alignment"
         )
         assert done.returncode == 0, done.stderr
         card = json.loads((tmp_path / "reports" / "file-size-32-model.pt" / "card.json").read_text())
@@ -129,8 +131,8 @@ def test_a_stopped_run_goes_on_where_it_stopped(tmp_path: Path, model: Path, how
     assert features(cache) == features(whole)
 
 
-def test_without_data_nothing_is_scored(run: Run, model: Path, tmp_path: Path) -> None:
-    done = evaluate(run, "model.pt")
+def test_without_data_nothing_is_scored(run_here: Run, model: Path, tmp_path: Path) -> None:
+    done = evaluate(run_here, "model.pt")
     assert done.returncode == 2
     assert "120 of 120 backbone tensors" in done.stdout
     line = next(line for line in done.stderr.splitlines() if "--data" in line and "evaluate" in line)
@@ -138,9 +140,9 @@ def test_without_data_nothing_is_scored(run: Run, model: Path, tmp_path: Path) -
     assert not (tmp_path / "reports").exists()
 
 
-def test_one_class_is_no_error(run: Run, model: Path, tmp_path: Path) -> None:
+def test_one_class_is_no_error(run_here: Run, model: Path, tmp_path: Path) -> None:
     make_photos(tmp_path / "one", classes=1)
-    done = evaluate(run, "file,size=32:model.pt", "--data", "one", *SMALL)
+    done = evaluate(run_here, "file,size=32:model.pt", "--data", "one", *SMALL)
     assert done.returncode == 0, done.stderr
     card = json.loads((tmp_path / "reports" / "file-size-32-model.pt" / "card.json").read_text())
     by_name = {metric["name"]: metric for metric in card["metrics"]}
@@ -150,12 +152,12 @@ def test_one_class_is_no_error(run: Run, model: Path, tmp_path: Path) -> None:
     assert by_name["alignment"]["value"] is not None
 
 
-def test_unlabelled_images_are_no_error(run: Run, model: Path, photos: Path, tmp_path: Path) -> None:
+def test_unlabelled_images_are_no_error(run_here: Run, model: Path, photos: Path, tmp_path: Path) -> None:
     flat = tmp_path / "flat"
     flat.mkdir()
     for i, path in enumerate(sorted(photos.rglob("*.png"))):
         shutil.copy(path, flat / f"{i}.png")
-    done = evaluate(run, "file,size=32:model.pt", "--data", "flat", *SMALL)
+    done = evaluate(run_here, "file,size=32:model.pt", "--data", "flat", *SMALL)
     assert done.returncode == 0, done.stderr
     assert "the data has no labels" in done.stdout
 
@@ -191,13 +193,13 @@ BAD = {
 
 @pytest.mark.parametrize("case", BAD)
 def test_bad_input_is_one_clear_answer(
-    run: Run, photos: Path, model: Path, tmp_path: Path, case: str
+    run_here: Run, photos: Path, model: Path, tmp_path: Path, case: str
 ) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "notes.pt").write_text("these are notes\n")
     args, said = BAD[case]
     before = sorted(tmp_path.rglob("*"))
-    done = evaluate(run, *args)
+    done = evaluate(run_here, *args)
     assert done.returncode in (1, 2)
     assert said in done.stderr
     assert "Traceback" not in done.stderr
@@ -226,19 +228,19 @@ def test_a_full_disk_leaves_no_half_card(tmp_path: Path, model: Path, photos: Pa
 
 
 def test_a_card_of_another_encoder_is_not_replaced(
-    run: Run, photos: Path, model: Path, tmp_path: Path
+    run_here: Run, photos: Path, model: Path, tmp_path: Path
 ) -> None:
     args = ("file,size=32:model.pt", "--data", "photos", "--metrics", "knn")
-    assert evaluate(run, *args).returncode == 0
+    assert evaluate(run_here, *args).returncode == 0
     make_photos(tmp_path / "others", seed=1)
-    other = evaluate(run, "file,size=32:model.pt", "--data", "others", "--metrics", "knn")
+    other = evaluate(run_here, "file,size=32:model.pt", "--data", "others", "--metrics", "knn")
     assert other.returncode == 1
     assert "holds the card of file,size=32:model.pt on photos" in other.stderr
     args = ("file,size=32:model.pt", "--data", "others", "--metrics", "knn", "--overwrite")
-    assert evaluate(run, *args).returncode == 0
+    assert evaluate(run_here, *args).returncode == 0
 
 
-def test_json_on_stdout_is_strict(run: Run, photos: Path, model: Path) -> None:
+def test_json_on_stdout_is_strict(run_here: Run, photos: Path, model: Path) -> None:
     args = (
         "file,size=32:model.pt",
         "untrained,seed=1:model.pt",
@@ -248,25 +250,25 @@ def test_json_on_stdout_is_strict(run: Run, photos: Path, model: Path) -> None:
         "json",
         *SMALL,
         "--metrics",
-        "knn,theorem1",
+        "knn,divergence",
     )
-    done = evaluate(run, *args)
+    done = evaluate(run_here, *args)
     assert done.returncode == 0, done.stderr
     cards = json.loads(done.stdout, parse_constant=lambda constant: pytest.fail(constant))
     assert [card["encoder"]["ref"] for card in cards] == list(args[:2])
     assert cards[1]["encoder"]["facts"]["weights"] == "untrained, seed 1"
 
 
-def test_a_collapsed_encoder_is_called_so(run: Run, photos: Path, tmp_path: Path) -> None:
+def test_a_collapsed_encoder_is_called_so(run_here: Run, photos: Path, tmp_path: Path) -> None:
     state = build_backbone("resnet18", seed=0).state_dict()
     torch.save({k: v * 0 if "conv" in k else v for k, v in state.items()}, tmp_path / "dead.pt")
-    done = evaluate(run, "file,size=32:dead.pt", "--data", "photos", *SMALL)
+    done = evaluate(run_here, "file,size=32:dead.pt", "--data", "photos", *SMALL)
     assert done.returncode == 1
     assert "COLLAPSED" in done.stdout
     assert "ACCURACY" not in done.stdout
 
 
-def test_one_that_cannot_be_had_does_not_cost_the_others(run: Run, tmp_path: Path) -> None:
+def test_one_that_cannot_be_had_does_not_cost_the_others(run_here: Run, tmp_path: Path) -> None:
     torch.save(build_backbone("conv3", seed=0).state_dict(), tmp_path / "unknown.pt")
     torch.save({"w": torch.ones(2)}, tmp_path / "other.pt")
     model = tmp_path / "model.pt"
@@ -283,7 +285,7 @@ def test_one_that_cannot_be_had_does_not_cost_the_others(run: Run, tmp_path: Pat
         "--format",
         "json",
     )
-    done = run("evaluate", "unknown.pt", "model.pt", "other.pt", *choices)
+    done = run_here("evaluate", "unknown.pt", "model.pt", "other.pt", *choices)
     assert done.returncode == 1
     assert json.loads(done.stdout)["encoder"]["ref"] == "model.pt"
     assert done.stderr.count("error: the weights of") == 2

@@ -18,7 +18,10 @@ def explanation(card: ReportCard, name: str, registry: Registry, where: str) -> 
         raise UsageError(f"{where} has no metric '{name}'; it has: {there}.")
     spec = registry.metrics.get(_metric(found[0]))
     if spec.explain is None:
-        raise UsageError(f"metric '{spec.name}' does not explain itself; its source is {spec.source}.")
+        raise UsageError(
+            f"metric '{spec.name}' does not explain itself with the numbers of a card; "
+            f"`sslaudit list metrics {spec.name}` says what they are."
+        )
     if found[0].version != spec.version:
         raise CardError(
             f"{where} holds version {found[0].version} of '{spec.name}', and installed is version "

@@ -91,7 +91,7 @@ def side_by_side(cards: Sequence[ReportCard], names: Sequence[str]) -> Renderabl
     table.add_column(min_width=22)
     table.add_row("", *(Text(name, style="bold") for name in names))
     table.add_row("", *(f"{card.encoder.dim}-d, {words.count(card.encoder.parameters)}" for card in cards))
-    table.add_row("checks passed", *(_checks(card) for card in cards))
+    table.add_row("checks passed", *(words.health(card) for card in cards))
     for group, heading in (("quality", "higher is better"), ("factor", "lower is better")):
         found = (r for r in reversed(cards[0].metrics) if r.group == group and not r.minor)
         first = {(r.term, r.name): r for r in found}
@@ -261,11 +261,6 @@ def _readings(heading: str, found: Sequence[words.Row]) -> RenderableType:
         shown = row.interval if row.record.interval else ""
         table.add_row(Text(f"  {row.label}"), Text(row.value), Text(shown), Text(row.extra))
     return Group(Text(heading), table)
-
-
-def _checks(card: ReportCard) -> str:
-    passed = sum(check.status == "pass" for check in card.checks)
-    return f"{passed} of {len(card.checks)}"
 
 
 def _cell(card: ReportCard, term: str, name: str) -> str:
