@@ -78,7 +78,7 @@ def test_two_processes_equal_one_also_after_a_kill(run: Run, net: Path, tmp_path
     stdout, stderr = process.communicate(timeout=200)
     assert process.returncode == 0, stderr
     alone, shared = features(tmp_path / "alone"), features(tmp_path / "shared")
-    assert len(alone) == 8 + 8, "parts of embeddings, and of projections"
+    assert len(alone) == 4 * 8, "parts of embeddings, of projections, and of two anchors"
     assert alone.keys() == shared.keys()
     for name, block in alone.items():
         np.testing.assert_array_equal(shared[name], block)

@@ -1,5 +1,6 @@
 """The metric ``feature-concentration``: sigma(delta) by distances of features, no Lipschitz constant."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,8 +31,8 @@ def compute(inputs: "MetricInputs") -> Estimate:
         the shape of classes and compares encoders only roughly.
     High: the worst class is stretched out or falls into parts: most of its images have no view near most
         others.
-    Low: classes are compact at the scale of their typical distance. A constant encoder, whose 0 would mean
-        nothing, gets no value.
+    Low: classes are compact at the scale of their typical distance. A constant encoder has 0, and is called
+        trivial.
     Bias: under: the largest clique of a sample is optimistic. The interval is of confidence limits on images
         that did not choose, for all classes at once.
     Source: Huang et al., ICLR 2023, Definition 1 and Theorem 1, with distances of features: own variant,
@@ -45,17 +46,18 @@ def compute(inputs: "MetricInputs") -> Estimate:
     chosen = np.concatenate([*sampled.train, *sampled.test])
     place = {int(image): i for i, image in enumerate(chosen)}
     features = normed.read(chosen)
-    if np.square(features - features[:1, :1]).sum(axis=2).max() <= _CONSTANT * normed.r**2:
-        return Estimate.not_applicable("trivial: features are constant, so every class is concentrated")
     samples, plain = [], []
     for train, test in zip(sampled.train, sampled.test, strict=True):
         ours, theirs = (features[[place[int(i)] for i in images]] for images in (train, test))
         samples.append(class_distances(ours, theirs, augmented_distances))
         plain.append(augmented_distances(ours[:, :1]))
-    return sigma_estimate(
+    estimate = sigma_estimate(
         samples,
         plain,
         sampled,
         quantile=float(inputs.options["quantile"]),
         unit=f"features, r = {normed.r:.3g}",
     )
+    if np.square(features - features[:1, :1]).sum(axis=2).max() > _CONSTANT * normed.r**2:
+        return estimate
+    return replace(estimate, interval=None, no_interval="trivial: features are constant", verdict="vacuous")

@@ -196,8 +196,8 @@ def test_a_small_share_of_overlap_is_not_said_to_be_none(measure_term: Measure) 
     assert found.note.endswith("0.5 % of the images have a view within delta of one of another class.")
 
 
-def test_a_constant_encoder_has_no_concentration_of_features(measure_term: Measure) -> None:
+def test_a_constant_encoder_is_concentrated_trivially(measure_term: Measure) -> None:
     views = np.ones((12, 2, 5), dtype=np.float32)
     estimate = measure_term("feature-concentration", views, [0, 1] * 6, range(8), range(8, 12))
-    assert estimate.verdict == "not-applicable"
-    assert estimate.reason.startswith("trivial: features are constant")
+    assert (estimate.value, estimate.interval, estimate.verdict) == (0, None, "vacuous")
+    assert estimate.no_interval == "trivial: features are constant"
