@@ -145,12 +145,11 @@ def _search(query: UnitRows, bank: UnitRows, k: int, own: Tensor, *, bf16: bool)
             roughest = max(roughest, float(torch.linalg.vector_norm(tile.sub_(rounded), dim=1).max()))
         if tile.device.type != "cpu":
             rounded = rounded.float()
-        if buffer is None or buffer.shape[1] != len(places):
-            buffer = rounded.new_empty(QUERIES, len(places))
         for chunk in chunks:
-            out = buffer[: len(chunk.rounded)]
-            torch.mm(chunk.rounded, rounded.T, out=out)
-            chunk.update(out, places, longest, roughest)
+            if buffer is None or buffer.shape != (len(places), len(chunk.rounded)):
+                buffer = rounded.new_empty(len(places), len(chunk.rounded))
+            torch.mm(rounded, chunk.rounded.T, out=buffer)  # this way round it is faster on CPUs
+            chunk.update(buffer.T, places, longest, roughest)
     crowded = torch.cat([chunk.crowded() for chunk in chunks])
     candidates = torch.cat([chunk.candidates() for chunk in chunks]) & ~crowded[:, None]
     most = max(min(k, width), int(candidates.sum(dim=1).max()))  # they come first
@@ -179,7 +178,7 @@ class _Chunk:
         self._cut = exact.new_full((q,), -torch.inf)
 
     def update(self, products: Tensor, places: Tensor, longest: float, roughest: float) -> None:
-        """Take in the products (q, B) with rows ``places`` (B,) of the bank.
+        """Take in the products (q, B), laid out by column, with rows ``places`` (B,) of the bank.
 
         ``longest`` is the length of the longest of all rows so far, ``roughest`` the largest rounding
         error of one, as a length.
@@ -187,8 +186,9 @@ class _Chunk:
         self._error = self._rough * longest + (1 + self._rough) * roughest
         self._error += _SINGLE * (16 + (self._dim + 2) * longest)
         self._leave_own_out(products, places)
-        blocked = products.view(len(products), self._block_size(len(places)), -1)
-        maxima = blocked.amax(dim=1).float()
+        size = self._block_size(len(places))
+        blocked = products.view(len(products), size, -1)
+        maxima = products.T.view(size, -1, len(products)).amax(dim=0).T.contiguous().float()
         if bool((self.values[:, self._k - 1] == -torch.inf).any()) and maxima.shape[1] >= self._k:
             self._raise_cut(maxima.topk(self._k, dim=1).values[:, -1])
         above = maxima >= self._cut[:, None]
