@@ -55,8 +55,7 @@ class Anchors:
         Empty where there is nothing to read: no such metric with a value, or no labels. Costs one pass over
         the identity views for each anchor, the first time. Raises ``StoreError``.
         """
-        there = {record.term for record in measured.records if record.name == _metric(record)}
-        there &= {record.term for record in measured.records if record.value is not None}
+        there = {record.row for record in measured.records if record.value is not None}
         chosen = [metric for metric in plan.metrics if _readable(metric) and metric.term in there]
         if not chosen or data.labels is None or encoder.modality != "image":
             return ()
@@ -89,7 +88,7 @@ class Anchors:
         readings = [
             _reading(record, samples, found.samples, data)
             for record in found.records
-            if record.name == _metric(record) and record.value is not None
+            if record.value is not None
         ]
         if not readings:
             what = f"{what}: {found.records[0].reason}"
@@ -197,9 +196,9 @@ def _readable(metric: PlannedMetric) -> bool:
 
 def _reading(record: MetricRecord, ours: Samples, theirs: Samples, data: Dataset) -> AnchorReading:
     assert record.value is not None
-    difference, interval = _paired(record.term, ours, theirs, data)
+    difference, interval = _paired(record.row, ours, theirs, data)
     return AnchorReading(
-        term=record.term,
+        term=record.row,
         value=record.value,
         interval=record.interval,
         difference=difference,
@@ -215,10 +214,6 @@ def _paired(term: str, ours: Samples, theirs: Samples, data: Dataset) -> tuple[f
         return paired_difference(ours, theirs, name, data.labels)
     except ValueError:  # one image, or nothing in common
         return None, None
-
-
-def _metric(record: MetricRecord) -> str:
-    return record.name.partition(".")[0]
 
 
 def _in_one_line(error: SslauditError) -> str:

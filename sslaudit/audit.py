@@ -41,6 +41,7 @@ from sslaudit.registry import Registry, installed
 from sslaudit.report.anchored import AnchorRecord, check_control
 from sslaudit.report.card import ReportCard, write_card
 from sslaudit.report.records import data_record, encoder_record, identity_columns, provenance
+from sslaudit.report.samples import scored_by
 from sslaudit.results import Check, Estimate
 from sslaudit.settings import Settings
 from sslaudit.shift import measure_shift
@@ -228,8 +229,9 @@ class Line:
                     on_metric=self._on_metric,
                 )
             )
-        leading = next((record.term for record in measured.records if record.group == "quality"), "")
-        if (control := check_control(leading, anchors)) is not None:
+        leading = next((r.term for r in measured.records if r.group == "quality" and r.interval), "")
+        paired = scored_by(leading, measured.samples)  # one that says nothing of single images cannot be
+        if paired and (control := check_control(leading, anchors)) is not None:
             checks.append(control)
         return ReportCard(
             encoder=encoder_record(encoder),

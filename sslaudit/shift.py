@@ -26,8 +26,6 @@ from sslaudit.report.shifted import ShiftReading, ShiftRecord
 from sslaudit.results import Interval
 from sslaudit.store import Features
 
-_UNEVEN = 2.0
-"""Where the largest class has more than so many times the images of the smallest, accuracy is balanced."""
 _SEED = 0
 """Of bootstraps."""
 
@@ -206,7 +204,7 @@ def _reading(
     column = f"{metric.key}{part}/correct"
     if column not in ours and record.value is not None:
         return None
-    uneven = shift.originals is None and _uneven(shift.labels)
+    uneven = shift.originals is None and stats.size_ratio(shift.labels) > stats.UNEVEN
     reading = ShiftReading(
         term=f"{record.term}{part}",
         summary=record.summary,
@@ -256,9 +254,3 @@ def _compared(
         drop = clean - value
         between = independent_drop(clean, limits, value, interval) if limits and interval else None
     return {**fields, "clean_value": clean, "drop": drop, "drop_interval": between}
-
-
-def _uneven(labels: np.ndarray) -> bool:
-    """Whether the classes differ so much in size that another mix of them would pass for a drop."""
-    sizes = np.bincount(labels)
-    return bool(sizes.max() > _UNEVEN * sizes[sizes > 0].min())

@@ -250,6 +250,16 @@ def difference_of_accuracies(
     )
 
 
+UNEVEN = 2.0
+"""Where the largest class has more than so many times the images of the smallest, accuracy is balanced."""
+
+
+def size_ratio(labels: np.ndarray) -> float:
+    """Images of the largest class over those of the smallest that has any, from labels (n,)."""
+    sizes = np.bincount(labels)
+    return float(sizes.max() / sizes[sizes > 0].min())
+
+
 def balancing(correct: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """``correct`` (n,) or (n, R), weighted so that its mean is that of the classes of ``labels`` (n,)."""
     tested = np.bincount(labels)

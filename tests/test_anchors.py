@@ -182,6 +182,16 @@ def test_which_cards_have_anchors(
     assert any(check.name == "control" for check in card.checks) == bool(anchors)
 
 
+def test_every_number_of_a_probe_is_read_on_the_anchors(digits: Dataset) -> None:
+    card = card_of(Net(), digits, "knn,few-shot(probes=1)")
+    pixels = next(anchor for anchor in card.anchors if anchor.name == PIXELS)
+    valued = {record.row for record in card.metrics if record.value is not None}
+    assert {reading.term for reading in pixels.readings} == valued
+    share = pixels.reading("few-shot(probes=1).probe-10")
+    assert share.difference_interval.low <= share.difference <= share.difference_interval.high
+    assert pixels.reading("knn.k10").difference is None  # its images stand in no column
+
+
 def test_no_anchor_without_labels(digits: Dataset) -> None:
     plain = dataclasses.replace(digits, labels=None, classes=())
     assert card_of(Net(), plain, "knn,alignment").anchors == ()

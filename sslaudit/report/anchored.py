@@ -8,9 +8,10 @@ from sslaudit.results import Check, Interval
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AnchorReading:
-    """One metric on an anchor, and the encoder minus the anchor, paired by image."""
+    """One number of a metric on an anchor, and the encoder minus the anchor, paired by image."""
 
     term: str
+    """As the row of the card names it: ``knn(k=5)``, ``few-shot.probe-1``."""
     value: float
     interval: Interval | None
     difference: float | None

@@ -143,6 +143,11 @@ class MetricRecord:
     """Where the features it read live; empty when it read none."""
     seconds: float
 
+    @property
+    def row(self) -> str:
+        """The term, with the name of the estimate where the metric gives several: ``knn(k=5).top-5``."""
+        return self.term + self.name.removeprefix(self.name.partition(".")[0])
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Provenance:

@@ -23,7 +23,7 @@ def first_screen(card: ReportCard) -> tuple[ReportCard, int]:
     rows: dict[str, set[str]] = {}
     for record in card.metrics:
         there = rows.setdefault(record.group, set())
-        row = _row(record)
+        row = record.row
         if record.value is None and not record.minor:
             kept.append(record)  # it is listed with its reason
         elif not record.minor and (row in there or len(there) < _MOST.get(record.group, len(card.metrics))):
@@ -33,8 +33,4 @@ def first_screen(card: ReportCard) -> tuple[ReportCard, int]:
 
 
 def _rows(records: Sequence[MetricRecord]) -> set[str]:
-    return {_row(record) for record in records if record.value is not None}
-
-
-def _row(record: MetricRecord) -> str:
-    return f"{record.term} {record.name}"
+    return {record.row for record in records if record.value is not None}

@@ -131,7 +131,7 @@ def not_computed(card: ReportCard) -> list[str]:
     stopped: dict[str, list[str]] = {}
     for record in card.metrics:
         if record.value is None and record.group != "guarantee":
-            stopped.setdefault(record.reason.removeprefix("not computed: "), []).append(_term(record))
+            stopped.setdefault(record.reason.removeprefix("not computed: "), []).append(record.row)
     return [f"{', '.join(dict.fromkeys(terms))}: {reason}" for reason, terms in stopped.items()]
 
 
@@ -239,14 +239,13 @@ def _accuracy(card: ReportCard) -> list[tuple[str, str]]:
     on = " on projection z" if first.space == "projection" else ""
     said = [f"{first.summary}{balanced}{on} {percent(first.value)} % [{low}, {high}]"]
     found = [(anchor.name, reading) for anchor in card.anchors if (reading := anchor.reading(first.term))]
-    said += [
-        f"{name} {percent(reading.value)} %{'' if is_above(reading) else f', {against(reading)}'}"
-        for name, reading in found
-    ]
+    below = any(check.name == "control" and check.status == "warn" for check in card.checks)
+    for name, reading in found:
+        how_far = f", {against(reading)}" if below and not is_above(reading) else ""
+        said.append(f"{name} {percent(reading.value)} %{how_far}")
     if isinstance(majority := first.details.get("majority"), float) and not balanced:
         said.append(f"majority class {percent(majority)} %")
-    above = all(is_above(reading) for _, reading in found)
-    return [("ACCURACY" if above else "NOT ABOVE CONTROL", "; ".join(said))]
+    return [("NOT ABOVE CONTROL" if below else "ACCURACY", "; ".join(said))]
 
 
 def _recipe_not_its_own(card: ReportCard) -> list[tuple[str, str]]:
@@ -292,14 +291,7 @@ def _row(record: MetricRecord) -> Row:
     extra = record.note if record.verdict in ("error", "not-applicable") else beside(record)
     value = "-" if record.value is None else number(record.value)
     shown = record.reason if record.value is None else interval(record)
-    return Row(
-        label=record.summary, term=_term(record), value=value, interval=shown, extra=extra, record=record
-    )
-
-
-def _term(record: MetricRecord) -> str:
-    """The term, with the name of the estimate where the metric gives several."""
-    return record.term + record.name.removeprefix(record.name.partition(".")[0])
+    return Row(label=record.summary, term=record.row, value=value, interval=shown, extra=extra, record=record)
 
 
 def beside(record: MetricRecord) -> str:

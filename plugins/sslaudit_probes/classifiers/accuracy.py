@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sslaudit.results import Detail, Estimate, number
-from sslaudit.stats import mean_of_proportions, wilson
+from sslaudit.stats import UNEVEN, balancing, mean_of_proportions, size_ratio, wilson
 
 if TYPE_CHECKING:
     from sslaudit.inputs import MetricInputs
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 TIE = 1e-9
 """Scores closer than this are equal: far above the rounding of float64, far below any real difference."""
 
-_IMBALANCE = 2.0
 _WORST = 3
 
 
@@ -67,13 +66,11 @@ class Imbalance:
 
 def imbalance(inputs: "MetricInputs") -> Imbalance | None:
     """What balances the test images, where the largest class exceeds twice the smallest; else None."""
-    sizes = np.bincount(inputs.labels[np.concatenate([inputs.train, inputs.test])])
-    ratio = sizes.max() / sizes[sizes > 0].min()
-    if ratio <= _IMBALANCE:
+    ratio = size_ratio(inputs.labels[np.concatenate([inputs.train, inputs.test])])
+    if ratio <= UNEVEN:
         return None
     truth = inputs.labels[inputs.test]
-    tested = np.bincount(truth)
-    return Imbalance(ratio=ratio, weights=len(truth) / ((tested > 0).sum() * tested[truth]))
+    return Imbalance(ratio=ratio, weights=balancing(np.ones(len(truth)), truth))
 
 
 def accuracy(
