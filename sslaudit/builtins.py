@@ -2,10 +2,9 @@
 other sources of images, the named recipes, the reference trainers, and the untrained control."""
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sslaudit.hookspecs import hookimpl
-from sslaudit.pretext.options import OF_A_CROP
 from sslaudit.refs import DataRef, EncoderRef
 from sslaudit.specs import (
     LARGEST_SEED,
@@ -14,12 +13,9 @@ from sslaudit.specs import (
     MethodSpec,
     Option,
     RecipeSpec,
-    deferred,
 )
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from sslaudit.data import Dataset
     from sslaudit.encoder import Encoder
 
@@ -40,24 +36,6 @@ def _option(name: str, text: str, *choices: str) -> Option:
 
 _LABEL = _option("label", "the column of labels; none to go without")
 _IMAGE = _option("image", "which images, when there are several")
-
-
-_PRETEXT_BOOST = (
-    Option(name="z", type=str, default="disjoint-crop", help="the pretext target"),
-    *OF_A_CROP,
-    Option(
-        name="labelled",
-        type=str,
-        default="seen",
-        choices=("seen", "plain"),
-        help="what the label term sees: the image as beside z, or the plain one as in evaluation",
-    ),
-    Option(name="lam", type=float, default=0.02, minimum=0, help="lambda, the weight of the pretext term"),
-    Option(name="dim", type=int, default=None, minimum=1, help="dimensions d_f; else one for each class"),
-    Option(name="network", type=str, default="linear", choices=("linear", "mlp"), help="the form of f"),
-    Option(name="n0", type=int, default=0, minimum=0, help="images that lend their labels; 0 for all"),
-    Option(name="steps", type=int, default=None, minimum=1, help="steps of the optimiser; else enough"),
-)
 
 
 @hookimpl
@@ -179,29 +157,9 @@ def sslaudit_recipes() -> Iterable[RecipeSpec]:
 @hookimpl
 def sslaudit_methods() -> Iterable[MethodSpec]:
     """The reference trainers."""
-    return [
-        MethodSpec(
-            name="simclr",
-            summary="contrast two views of an image with all other images of the batch (NT-Xent)",
-            source="Chen et al., ICML 2020, Eq. 1",
-            build=_build_simclr,
-            options=(Option(name="temperature", type=float, default=0.5, help="NT-Xent temperature"),),
-        ),
-        MethodSpec(
-            name="barlow-twins",
-            summary="make the cross-correlation of two views the identity matrix",
-            source="Zbontar et al., ICML 2021, Eq. 1",
-            build=_build_barlow_twins,
-            options=(Option(name="lambd", type=float, default=5e-3, help="weight of the off-diagonal"),),
-        ),
-        MethodSpec(
-            name="pretext-boost",
-            summary="refine --encoder: predict labels from its features, and a pretext target no more",
-            source="Teng et al., AISTATS 2022, the loss of Theorem 2",
-            refine=deferred("sslaudit.train.pretext_boost:pretext_boost"),
-            options=_PRETEXT_BOOST,
-        ),
-    ]
+    from sslaudit.train.specs import SPECS
+
+    return SPECS
 
 
 def _opener(module: str, function: str) -> Callable[[DataRef], "Dataset"]:
@@ -224,15 +182,3 @@ def _load_untrained(ref: EncoderRef, device: str) -> "Encoder":
     seed = int(ref.option("seed", "0") or 0)
     encoder = load_untrained(ref.locator, seed=seed, device=device)
     return replace(encoder, ref=str(ref), facts={**encoder.facts, "weights": f"untrained, seed {seed}"})
-
-
-def _build_simclr(backbone: "nn.Module", dim: int, **options: Any) -> object:
-    from sslaudit.train.methods import simclr
-
-    return simclr(backbone, dim, **options)
-
-
-def _build_barlow_twins(backbone: "nn.Module", dim: int, **options: Any) -> object:
-    from sslaudit.train.methods import barlow_twins
-
-    return barlow_twins(backbone, dim, **options)

@@ -19,6 +19,7 @@ from sslaudit.registry import Registry
 from sslaudit.report.card import ReportCard, write_card
 from sslaudit.results import Interval
 from sslaudit.settings import Settings
+from sslaudit.train.choices import Choices
 from sslaudit.train.loop import train
 
 METHODS = ("simclr", "barlow-twins")
@@ -97,12 +98,7 @@ def _train(
         data,
         output=file,
         named=registry.recipes.usable(),
-        backbone="conv3",
-        size=8,
-        recipe=RECIPE,
-        epochs=60,
-        batch_size=128,
-        lr=3e-3,
+        choices=Choices(size=8, recipe=RECIPE, epochs=60, batch_size=128, lr=3e-3),
         device=device,
         on_message=say,
     )

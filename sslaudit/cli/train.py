@@ -83,20 +83,23 @@ def train(
         raise UsageError(f"method '{spec.name}' trains an encoder of its own and takes no {flags}.")
     from sslaudit.extraction import pick_device
     from sslaudit.loading import load_dataset
+    from sslaudit.train.choices import Choices
     from sslaudit.train.loop import train as run
 
     run(
         spec,
         load_dataset(data, registry=found),
         output=output,
-        backbone=backbone,
-        epochs=epochs,
-        batch_size=batch_size,
-        recipe=recipe,
         named=found.recipes.usable(),
-        size=size,
-        lr=lr,
-        seed=seed,
+        choices=Choices(
+            backbone=backbone,
+            epochs=epochs,
+            batch_size=batch_size,
+            recipe=recipe,
+            size=size,
+            lr=lr,
+            seed=seed,
+        ),
         device=pick_device(device),
         options=options,
         on_message=complain,

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from sslaudit.refs import Term
 from sslaudit.specs import MethodSpec, OptionValue, RecipeSpec
 from sslaudit.train.backbones import build_backbone
 from sslaudit.train.checkpoint import Header, check_output, write_checkpoint
+from sslaudit.train.choices import Choices
 from sslaudit.train.methods import Method
 from sslaudit.views import SLOTS, make_views
 
@@ -57,13 +58,7 @@ def train(
     *,
     output: Path,
     named: Mapping[str, RecipeSpec],
-    backbone: str = "conv3",
-    epochs: int = 100,
-    batch_size: int = 256,
-    recipe: str | None = None,
-    size: int = 32,
-    lr: float = 1e-3,
-    seed: int = 0,
+    choices: Choices = Choices(),  # noqa: B008 - frozen
     device: str = "cpu",
     options: Mapping[str, OptionValue] | None = None,
     on_epoch: Callable[[Epoch], None] | None = None,
@@ -79,29 +74,32 @@ def train(
     build = spec.build
     if build is None:
         raise UsageError(f"method '{spec.name}' refines an encoder; sslaudit.train.refinement runs it.")
-    batch_size = min(batch_size, max(2, len(data.train)))
-    _check(data, epochs=epochs, batch_size=batch_size, size=size, lr=lr, output=output)
-    parsed = parse_recipe(recipe or spec.recipe, named)
+    choices = replace(choices, batch_size=min(choices.batch_size, max(2, len(data.train))))
+    _check(data, choices, output)
+    size, seed = choices.size, choices.seed
+    parsed = parse_recipe(choices.recipe or spec.recipe, named)
     if parsed.identity:
         raise TrainingError(f"recipe '{parsed.text}' draws no views; two equal views teach nothing.")
     preprocess = Preprocess(size=(size, size), mean=(0.5,) * 3, std=(0.5,) * 3, source="given")
-    batches = _Batches(data, parsed, preprocess, batch_size, seed, device)
+    batches = _Batches(data, parsed, preprocess, choices.batch_size, seed, device)
     say = on_message or (lambda message: None)
     if batches.left_over:
-        say(f"batches of {batch_size} leave one image over, another in each epoch; it is left out.")
+        say(f"batches of {choices.batch_size} leave one image over, another in each epoch; it is left out.")
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        net = build_backbone(backbone)  # drawn first: the weights of build_backbone(backbone, seed=seed)
+        net = build_backbone(choices.backbone)  # drawn first: the weights that a seed gives
         dim = embedding_dim(net.eval(), preprocess, "cpu")
-        method = build(net, dim, **(options or {}))
+        method = build(net, dim, **{name.replace("-", "_"): value for name, value in (options or {}).items()})
         if not isinstance(method, Method):
             raise TrainingError(f"method '{spec.name}' built a {type(method).__name__}, not a Method.")
-        last = _run(method.to(device).train(), batches, epochs, lr, on_epoch or (lambda epoch: None))
+        last = _run(
+            method.to(device).train(), batches, choices.epochs, choices.lr, on_epoch or (lambda epoch: None)
+        )
     if last.spread < COLLAPSED:
         say(f"the embeddings collapsed to a point (spread {last.spread:.4f}): all images look alike to it.")
     header = Header(
         method=str(Term(spec.name, {name: str(value) for name, value in (options or {}).items()})),
-        backbone=backbone,
+        backbone=choices.backbone,
         dim=dim,
         recipe=parsed.key(),
         size=size,
@@ -112,9 +110,9 @@ def train(
         data=data.ref,
         data_digest=data.digest,
         images=len(data.train),
-        epochs=epochs,
-        batch_size=batch_size,
-        lr=lr,
+        epochs=choices.epochs,
+        batch_size=choices.batch_size,
+        lr=choices.lr,
         seed=seed,
         sslaudit=version("sslaudit"),
         torch=str(torch.__version__),
@@ -229,15 +227,15 @@ def _share(step: int, steps: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, steps - rise)))
 
 
-def _check(data: Dataset, *, epochs: int, batch_size: int, size: int, lr: float, output: Path) -> None:
-    if epochs < 1:
-        raise TrainingError(f"--epochs {epochs}: an encoder that was not trained is not written.")
-    if batch_size < 2:
-        raise TrainingError(f"--batch-size {batch_size}: a step needs at least 2 images.")
+def _check(data: Dataset, choices: Choices, output: Path) -> None:
+    if choices.epochs < 1:
+        raise TrainingError(f"--epochs {choices.epochs}: an encoder that was not trained is not written.")
+    if choices.batch_size < 2:
+        raise TrainingError(f"--batch-size {choices.batch_size}: a step needs at least 2 images.")
     if len(data.train) < 2:
         raise TrainingError(
             f"{data.ref} has {len(data.train)} training images of {len(data)}; training needs at least 2."
         )
-    if size < 1 or not 0 < lr < math.inf:
-        raise TrainingError(f"--size {size} and --lr {lr} must be above 0.")
+    if choices.size < 1 or not 0 < choices.lr < math.inf:
+        raise TrainingError(f"--size {choices.size} and --lr {choices.lr} must be above 0.")
     check_output(output)

@@ -21,6 +21,7 @@ from sslaudit.registry import installed
 from sslaudit.specs import MethodSpec
 from sslaudit.train import checkpoint, loop
 from sslaudit.train.backbones import build_backbone
+from sslaudit.train.choices import Choices
 from sslaudit.train.loop import Epoch, train
 from sslaudit.train.methods import Method
 from sslaudit.views import identity_view
@@ -34,10 +35,13 @@ def digits() -> Dataset:
 def run(
     data: Dataset, output: Path, method: str | MethodSpec = "simclr", **changed: object
 ) -> checkpoint.Header:
-    choices = {"size": 8, "recipe": "crop(scale=0.5)+color", "epochs": 1, "batch_size": 64, **changed}
+    chosen = {"size": 8, "recipe": "crop(scale=0.5)+color", "epochs": 1, "batch_size": 64, **changed}
+    names = {field.name for field in dataclasses.fields(Choices)}
+    choices = Choices(**{name: value for name, value in chosen.items() if name in names})
+    rest = {name: value for name, value in chosen.items() if name not in names}
     registry = installed()
     spec = registry.methods.get(method) if isinstance(method, str) else method
-    return train(spec, data, output=output, named=registry.recipes.usable(), **choices)
+    return train(spec, data, output=output, named=registry.recipes.usable(), choices=choices, **rest)
 
 
 def method_of(loss: Callable[[Method, Tensor, Tensor], Tensor]) -> MethodSpec:

@@ -1,4 +1,4 @@
-"""Training methods: a backbone, a projector, and a loss over two views."""
+"""Methods whose loss compares the projections of two views: SimCLR and Barlow Twins."""
 
 from collections.abc import Callable
 
@@ -8,21 +8,7 @@ from sslaudit.errors import UsageError
 from sslaudit.train.heads import barlow_twins_projector, simclr_projector
 from sslaudit.train.losses import barlow_twins as barlow_twins_loss
 from sslaudit.train.losses import nt_xent
-
-
-class Method(nn.Module):
-    """What the loop trains. A method of yours subclasses this and defines ``loss``."""
-
-    def __init__(self, backbone: nn.Module, projector: nn.Module) -> None:
-        super().__init__()
-        self.backbone = backbone
-        """Images (B, 3, H, W) to embeddings h (B, D): what is evaluated."""
-        self.projector = projector
-        """Embeddings to projections z (B, P): what only the loss sees."""
-
-    def loss(self, view_a: Tensor, view_b: Tensor) -> Tensor:
-        """The scalar loss of one step; row i of both batches (B, 3, H, W) is a view of image i."""
-        raise NotImplementedError
+from sslaudit.train.methods.base import Method
 
 
 class TwoProjections(Method):
@@ -34,10 +20,10 @@ class TwoProjections(Method):
         super().__init__(backbone, projector)
         self.criterion = criterion
 
-    def loss(self, view_a: Tensor, view_b: Tensor) -> Tensor:
+    def loss(self, *views: Tensor) -> Tensor:
         """``criterion`` of z_a and z_b, (B, P) each."""
         # One pass over each view, as in the papers: batch norm sees one view at a time.
-        z_a, z_b = (self.projector(self.backbone(view)) for view in (view_a, view_b))
+        z_a, z_b = (self.projector(self.backbone(view)) for view in views)
         return self.criterion(z_a, z_b)
 
 
