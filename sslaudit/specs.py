@@ -241,7 +241,7 @@ class MethodSpec:
     source: str
     build: Callable[..., object] | None = None
     """``build(backbone, dim, **options)`` returns a ``sslaudit.train.methods.Method``, which is trained
-    from two views of each image."""
+    from views of each image. A hyphen in the name of an option is ``_`` there."""
     refine: Callable[..., object] | None = None
     """``refine(task, **options)`` returns a ``sslaudit.train.refinement.Learned``: a head on top of an
     encoder that stays as it is. A method has either this or ``build``."""

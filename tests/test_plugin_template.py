@@ -68,7 +68,11 @@ def test_it_is_listed(program: Path, tmp_path: Path) -> None:
     plugins = {plugin["name"]: plugin for plugin in json.loads(call(program, tmp_path, "plugins", "--json"))}
     assert plugins["template"]["distribution"] == "sslaudit-template"
     assert plugins["template"]["status"] == "ok"
-    assert plugins["template"]["offers"] == {"encoders": ["pooled"], "metrics": ["norms"]}
+    assert plugins["template"]["offers"] == {
+        "encoders": ["pooled"],
+        "metrics": ["norms"],
+        "methods": ["align-uniform"],
+    }
     assert "norms" in call(program, tmp_path, "list", "metrics")
 
 
@@ -93,6 +97,15 @@ def test_its_encoder_and_both_its_numbers_are_on_a_card(program: Path, tmp_path:
     assert figure["kind"] == "histogram"
     assert len(figure["counts"]) == 20
     assert sum(figure["counts"]) == 200
+
+
+def test_its_method_trains_an_encoder(program: Path, tmp_path: Path) -> None:
+    call(
+        program, tmp_path, "train", "align-uniform(weight=0.5)", "--data", "digits", "--output", "mine.pt",
+        "--size", "8", "--epochs", "1",
+    )  # fmt: skip
+    loaded = json.loads(call(program, tmp_path, "inspect", "--json", "mine.pt"))
+    assert loaded["encoder"]["facts"]["method"] == "align-uniform(weight=0.5)"
 
 
 def test_the_readme_names_every_field() -> None:

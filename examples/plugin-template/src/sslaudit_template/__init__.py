@@ -1,6 +1,6 @@
 """The hooks of the plugin: descriptions only, so that listing it imports no torch."""
 
-from sslaudit import EncoderScheme, MetricSpec, Needs, Option, hookimpl
+from sslaudit import EncoderScheme, MethodSpec, MetricSpec, Needs, Option, hookimpl
 
 
 @hookimpl
@@ -34,6 +34,21 @@ def sslaudit_metrics():
     ]
 
 
+@hookimpl
+def sslaudit_methods():
+    """``align-uniform``: a loss of two views."""
+    return [
+        MethodSpec(
+            name="align-uniform",
+            summary="views of one image near each other, images spread over the sphere",
+            source="Wang and Isola, ICML 2020, Eq. 2 and 3",
+            build=_align_uniform,
+            recipe="simclr",
+            options=(Option(name="weight", type=float, default=1.0, minimum=0, help="of uniformity"),),
+        )
+    ]
+
+
 def _load(ref, device):
     from sslaudit_template.pooled import load
 
@@ -44,3 +59,9 @@ def _norms(inputs):
     from sslaudit_template.norms import compute
 
     return compute(inputs)
+
+
+def _align_uniform(backbone, dim, **options):
+    from sslaudit_template.align_uniform import AlignUniform
+
+    return AlignUniform(backbone, dim, **options)
