@@ -19,6 +19,7 @@ from benchmarks import (
     knn,
     probe,
     single,
+    training,
     views,
     views4,
 )
@@ -37,6 +38,7 @@ PARTS = {
     "knn": knn.measure,
     "agreement": agreement.measure,
     "probe": probe.measure,
+    "training": training.measure,
     "cuda": cuda.measure,
 }
 
@@ -44,7 +46,7 @@ PARTS = {
 def main() -> None:
     """Measure what the command line asks for."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks", description="What views, extraction and distances cost."
+        prog="python -m benchmarks", description="What views, extraction, distances and training cost."
     )
     parser.add_argument("--quick", action="store_true", help="little of everything: figures mean nothing")
     parser.add_argument("--only", choices=PARTS, help="one part of the table")

@@ -25,6 +25,10 @@ class Plan:
     """V, at the first of ``cost_images``."""
     cost_images: tuple[int, ...]
     """N, at the second of ``cost_views``."""
+    training: tuple[tuple[str, int], ...]
+    """Backbones, and the steps of one run."""
+    training_batch: int
+    """Images in a step."""
 
     def images(self, rate: float, views: int) -> int:
         """Images of one run when ``rate`` views are done in a second: whole batches where that can be."""
@@ -33,7 +37,7 @@ class Plan:
 
 
 def full(album: Album) -> Plan:
-    """About ten minutes on two cores."""
+    """About twelve minutes on two cores."""
     return Plan(
         album=album,
         rounds=3,
@@ -48,6 +52,8 @@ def full(album: Album) -> Plan:
         view_sizes=((32, 32, 256), (None, 32, 64), (None, 224, 16)),
         cost_views=(1, 2, 4, 8, 16),
         cost_images=(64, 128, 256, 512),
+        training=(("resnet18-cifar", 1), ("conv4", 8)),
+        training_batch=256,
     )
 
 
@@ -63,4 +69,6 @@ def quick(album: Album) -> Plan:
         view_sizes=((32, 32, 4), (None, 224, 1)),
         cost_views=(1, 2, 4),
         cost_images=(4, 8, 16),
+        training=(("conv4", 2),),
+        training_batch=4,
     )

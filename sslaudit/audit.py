@@ -18,6 +18,7 @@ from sslaudit.checks import (
     check_features,
     check_load,
     check_preprocessing,
+    check_projections,
 )
 from sslaudit.data import Dataset, subset
 from sslaudit.data.groups import group_by
@@ -186,7 +187,7 @@ class Line:
     def run(self, encoder: Encoder, data: Dataset) -> ReportCard:
         """The report card of ``encoder`` on ``data``."""
         started, clock = datetime.now(UTC), time.perf_counter()
-        with self._cache() as cache:
+        with self.cache() as cache:
             shift = self._shifted(data)
             plan = self.plan.on(projector=encoder.project is not None)
             found = self._passes.extracted(encoder, data, cache, plan)
@@ -255,7 +256,7 @@ class Line:
 
     def assist(self, encoder: Encoder, data: Dataset) -> None:
         """The share of this process in the extraction of ``run``, which rank 0 does."""
-        with self._cache() as cache:
+        with self.cache() as cache:
             self._passes.extracted(encoder, data, cache, self.plan.on(projector=encoder.project is not None))
 
     def _shifted(self, data: Dataset) -> Shift | None:
@@ -278,6 +279,10 @@ class Line:
         for space, first in list(found.features.items())[:1]:
             checks += check_features(first, data, precision=found.how.precision)
             embedder = found.embedder.of(replace(found.how, space=space))
+            if space == "embedding" and encoder.project is not None:
+                checks.append(
+                    check_projections(first, embedder.projections, data, precision=found.how.precision)
+                )
             checks += check_preprocessing(embedder, data, first, cache=cache)
         return checks
 
@@ -303,7 +308,7 @@ class Line:
         return anchors.of(encoder, data, found.how, plan, measured)
 
     @contextlib.contextmanager
-    def _cache(self) -> Iterator[Path]:
+    def cache(self) -> Iterator[Path]:
         """The folder of features, or one that lasts as long as the run."""
         wanted = self.settings.cache
         folder = default_cache() if wanted is None or isinstance(wanted, bool) else Path(wanted)

@@ -46,6 +46,15 @@ def sslaudit_datasets() -> Iterable[DatasetScheme]:
             scheme="digits",
             summary="1,797 handwritten digits, 8 x 8 gray, embedded (scikit-learn, BSD)",
             open=_opener("digits", "open_digits"),
+            options=(
+                Option(
+                    name="ink",
+                    type=str,
+                    default="gray",
+                    choices=("gray", "random"),
+                    help="random: each in a colour of its own, which says nothing of its class",
+                ),
+            ),
             example="digits",
         ),
         DatasetScheme(

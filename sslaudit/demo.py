@@ -97,6 +97,7 @@ def _train(
         registry.methods.get(method),
         data,
         output=file,
+        overwrite=True,
         named=registry.recipes.usable(),
         choices=Choices(size=8, recipe=RECIPE, epochs=60, batch_size=128, lr=3e-3),
         device=device,

@@ -1,4 +1,4 @@
-"""What lies in a cache of features: listed, and pruned."""
+"""What lies in a cache, features and reference encoders: listed, and pruned."""
 
 import json
 import shutil
@@ -6,9 +6,13 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from sslaudit.errors import StoreError
 from sslaudit.store import ABOUT, PART_IMAGES
+
+REFERENCES = "references"
+"""Below a cache: the reference encoders, a folder for each key."""
 
 _KEY_LENGTH = 64
 _DAY = 86_400.0
@@ -16,29 +20,33 @@ _DAY = 86_400.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Entry:
-    """The features of one key."""
+    """The features or the reference encoder of one key."""
 
+    kind: Literal["features", "reference"]
     folder: Path
     about: dict[str, str | int]
     """What a run wrote about them; empty when nothing readable is there."""
     parts: int
+    """Parts of features, or epochs of training, that are done."""
     bytes: int
     used: float
     """Seconds since the epoch of the last use."""
 
     @property
     def wanted(self) -> int:
-        """Parts that a whole set has; 0 when nobody says."""
+        """Parts that a whole set has, or epochs; 0 when nobody says."""
+        if self.kind == "reference":
+            return int(self.about.get("epochs", 0))
         return -(-int(self.about.get("images", 0)) // PART_IMAGES)
 
     @property
     def whole(self) -> bool:
-        """Whether all parts are there."""
+        """Whether all of it is there."""
         return 0 < self.wanted == self.parts
 
 
 def entries(cache: Path) -> list[Entry]:
-    """The features in ``cache``, last used first. Nothing else that lies there is looked at."""
+    """What is kept in ``cache``, last used first. Nothing else that lies there is looked at."""
     found = [_entry(folder) for folder in _folders(cache)]
     return sorted(found, key=lambda entry: (-entry.used, entry.folder.name))
 
@@ -52,9 +60,9 @@ def prune(
     everything: bool = False,
     now: Callable[[], float] = time.time,
 ) -> list[Entry]:
-    """Remove features from ``cache`` and return what was removed.
+    """Remove what is kept in ``cache`` and return what was removed.
 
-    Removed is what was not used for ``days``, what has parts missing when ``unfinished``, and then
+    Removed is what was not used for ``days``, what is not whole when ``unfinished``, and then
     the longest unused until at most ``below`` bytes are left. Raises ``StoreError`` when the disk
     refuses.
     """
@@ -75,16 +83,19 @@ def prune(
 
 
 def _folders(cache: Path) -> Iterator[Path]:
-    try:
-        folders = sorted((cache / "features").iterdir())
-    except (FileNotFoundError, NotADirectoryError):
-        return
-    except OSError as error:
-        raise StoreError(f"the cache {cache} cannot be read: {error.strerror}.") from error
     hexadecimal = set("0123456789abcdef")
-    for folder in folders:
+    for folder in [*_inside(cache, "features"), *_inside(cache, REFERENCES)]:
         if len(folder.name) == _KEY_LENGTH and set(folder.name) <= hexadecimal and folder.is_dir():
             yield folder
+
+
+def _inside(cache: Path, place: str) -> list[Path]:
+    try:
+        return sorted((cache / place).iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise StoreError(f"the cache {cache} cannot be read: {error.strerror}.") from error
 
 
 def _entry(folder: Path) -> Entry:
@@ -97,7 +108,11 @@ def _entry(folder: Path) -> Entry:
         sizes += stat.st_size
         parts += file.suffix == ".npy"
         used = max(used, stat.st_mtime)
-    return Entry(folder=folder, about=_about(folder / ABOUT), parts=parts, bytes=sizes, used=used)
+    about = _about(folder / ABOUT)
+    kind: Literal["features", "reference"] = "features"
+    if folder.parent.name == REFERENCES:
+        kind, parts = "reference", int(about.get("done", 0))
+    return Entry(kind=kind, folder=folder, about=about, parts=parts, bytes=sizes, used=used)
 
 
 def _about(path: Path) -> dict[str, str | int]:

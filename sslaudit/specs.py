@@ -247,6 +247,8 @@ class MethodSpec:
     encoder that stays as it is. A method has either this or ``build``."""
     recipe: str = "simclr"
     """The recipe when the user names none; read by ``build`` methods alone."""
+    heads: str = ""
+    """What stands on the backbone while it trains, in a line, as published and as here."""
     options: tuple[Option, ...] = field(default=())
 
     def __post_init__(self) -> None:

@@ -145,6 +145,17 @@ class Features:
             yield block
 
 
+class InMemory(Features):
+    """Embeddings (N, D) of one view of each image, held in memory."""
+
+    def __init__(self, rows: np.ndarray) -> None:
+        self._rows = rows[:, None]
+        self.shape = (len(rows), 1, rows.shape[1])
+
+    def _blocks(self) -> Iterator[np.ndarray]:
+        yield self._rows
+
+
 def _open(path: Path) -> np.ndarray:
     try:
         block: np.ndarray = np.lib.format.open_memmap(path, mode="r")

@@ -20,6 +20,7 @@ from benchmarks import (
     ours,
     peers,
     probe,
+    training,
     views,
     views4,
 )
@@ -47,8 +48,20 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
         (knn.measure, 2 + 2 * bool(find_spec("faiss"))),
         (agreement.measure, 0),
         (probe.measure, 1),
+        (training.measure, 1 + 2 * bool(find_spec("lightly"))),
     ],
-    ids=["views", "views4", "cost", "distances", "cliques", "independence", "knn", "agreement", "probe"],
+    ids=[
+        "views",
+        "views4",
+        "cost",
+        "distances",
+        "cliques",
+        "independence",
+        "knn",
+        "agreement",
+        "probe",
+        "training",
+    ],
 )
 def test_a_part_fills_its_rows(plan: Plan, measure: Callable[[Plan], Iterator[Entry]], rows: int) -> None:
     entries = list(measure(plan))

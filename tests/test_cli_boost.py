@@ -15,6 +15,7 @@ from sslaudit import load_dataset, load_encoder, read_card
 from sslaudit.refs import EncoderRef
 from sslaudit.registry import installed
 from sslaudit.train import loop
+from sslaudit.train.choices import Choices
 from sslaudit.train.pretext_boost import labels_against_dimensions
 from sslaudit.train.refinement import refine
 from tests.conftest import Run, make_photos
@@ -29,13 +30,12 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three convolutions after two epochs on the digits, D = 128."""
     file = tmp_path_factory.mktemp("trained") / "base.pt"
     registry = installed()
-    choices = {"size": 8, "recipe": "crop(scale=0.6)+color", "epochs": 2}
     loop.train(
         registry.methods.get("simclr"),
         load_dataset("digits"),
         output=file,
         named=registry.recipes.usable(),
-        **choices,
+        choices=Choices(size=8, recipe="crop(scale=0.6)+color", epochs=2),
     )
     return file
 
@@ -48,7 +48,8 @@ def base(trained: Path, tmp_path: Path) -> Path:
 
 def boost(run: Run, options: str = "steps=5", *args: str, data: str = "digits") -> object:
     method = f"pretext-boost({options})"
-    return run("train", method, "--encoder", "base.pt", "--data", data, "--output", "boosted.pt", *args)
+    given = ("--encoder", "base.pt", "--data", data, "--output", "boosted.pt", "--overwrite")
+    return run("train", method, *given, *args)
 
 
 def test_it_refines_and_the_result_is_evaluated_and_inspected(

@@ -160,6 +160,12 @@ def test_a_name_that_cannot_be_shown_is_one_clear_answer(
         (("recipes", "simclr"), "terms crop+flip+color(strength=1.0)+gray+blur"),
         (("recipes", "crop"), "interpolation how it is resized a text, default bilinear, one of"),
         (("methods", "simclr"), "temperature NT-Xent temperature a number, default 0.5"),
+        (
+            ("methods", "byol"),
+            "example sslaudit train 'byol(momentum=0.996)' --data DATA --output run/last.pt",
+        ),
+        (("methods", "rotation"), "recipe crop+flip example sslaudit train rotation --data DATA"),
+        (("methods", "pretext-boost"), "trains a head on top of --encoder example sslaudit train"),
     ],
 )
 def test_other_kinds_have_pages_too(listing: Listing, args: tuple[str, str], said: str) -> None:

@@ -8,7 +8,7 @@ import torch
 from sslaudit.errors import UnreadableFile
 from sslaudit.refs import EncoderRef
 from sslaudit.train.backbones import build_backbone
-from sslaudit.train.checkpoint import Header, read_checkpoint
+from sslaudit.train.checkpoint import Header, read_checkpoint, training_of
 from sslaudit_checkpoints import refusal
 from sslaudit_checkpoints.architectures.base import Architecture, Reading
 from sslaudit_checkpoints.fits import Fit
@@ -26,7 +26,7 @@ def fit(ref: EncoderRef, content: Mapping[str, Any]) -> tuple[Fit, dict[str, str
         raise UnreadableFile(f"'{ref.locator}': {error}") from None
     architecture = Architecture(
         name=header.backbone,
-        build=lambda: build_backbone(header.backbone),
+        build=lambda: build_backbone(header.backbone, size=header.size),
         preprocess=header.preprocessing(),
     )
     with torch.device("meta"):
@@ -41,14 +41,15 @@ def fit(ref: EncoderRef, content: Mapping[str, Any]) -> tuple[Fit, dict[str, str
         reading=Reading(architecture=architecture, state=backbone),
         skeleton=skeleton,
         match=found,
-    ), _facts(header)
+    ), _facts(header, unfinished=training_of(content) is not None)
 
 
-def _facts(header: Header) -> dict[str, str]:
+def _facts(header: Header, *, unfinished: bool) -> dict[str, str]:
     return {
         "method": header.method,
         "recipe": header.recipe,
-        "epochs": str(header.epochs),
+        "views": header.views,
+        "epoch": f"{header.epoch} of {header.epochs}{', unfinished' if unfinished else ''}",
         "trained on": f"{header.data}, {header.images} images",
         "training data digest": header.data_digest,
     }

@@ -9,6 +9,7 @@ from sslaudit.checks.encoder import (
 )
 from sslaudit.checks.features import check_features
 from sslaudit.checks.preprocessing import check_preprocessing
+from sslaudit.checks.projections import check_projections
 
 __all__ = [
     "PROBE_IMAGES",
@@ -18,4 +19,5 @@ __all__ = [
     "check_features",
     "check_load",
     "check_preprocessing",
+    "check_projections",
 ]

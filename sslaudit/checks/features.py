@@ -63,7 +63,7 @@ def check_features(
     if varies[-1].status == "fail" or len(features) < 3:
         return [finite, *varies]
     classes = len(data.classes) if data is not None else 0
-    return [finite, *varies, _check_rank(_sample(features), _ROUNDING[precision], classes)]
+    return [finite, *varies, _check_rank(sampled(features)[1], _ROUNDING[precision], classes)]
 
 
 def _not_finite(features: Features) -> list[int]:
@@ -194,11 +194,12 @@ def _participation(centred: np.ndarray) -> float:
     return float(np.trace(gram) ** 2 / np.square(gram).sum())
 
 
-def _sample(features: Features) -> np.ndarray:
-    """Evenly spaced embeddings, as many as memory is cheap for: (n, D) float64."""
+def sampled(features: Features) -> tuple[np.ndarray, np.ndarray]:
+    """Evenly spaced images (n,), as many as memory is cheap for, and their embeddings (n, D) float64."""
     images, _, dim = features.shape
     most = min(images, _ROWS, max(_PIVOTS, _NUMBERS // dim))
-    return _identity(features, np.linspace(0, images - 1, most).astype(int))
+    spaced = np.linspace(0, images - 1, most).astype(int)
+    return spaced, _identity(features, spaced)
 
 
 def _identity(features: Features, wanted: np.ndarray) -> np.ndarray:

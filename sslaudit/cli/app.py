@@ -11,6 +11,7 @@ from sslaudit.cli.evaluate import evaluate
 from sslaudit.cli.inspect import inspect
 from sslaudit.cli.listing import list_, plugins
 from sslaudit.cli.report import report
+from sslaudit.cli.sweep import sweep
 from sslaudit.cli.train import train
 from sslaudit.cli.views import views
 
@@ -25,6 +26,7 @@ app = typer.Typer(
 app.command("evaluate")(evaluate)
 app.command("inspect")(inspect)
 app.command("train")(train)
+app.command("sweep")(sweep)
 app.command("views")(views)
 app.command("augmentations")(augmentations)
 app.command("report")(report)

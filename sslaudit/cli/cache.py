@@ -1,4 +1,4 @@
-"""``sslaudit cache``: what features lie on disk, and how to be rid of them."""
+"""``sslaudit cache``: what features and reference encoders lie on disk, and how to be rid of them."""
 
 import re
 import time
@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 Folder = Annotated[Path | None, typer.Option("--cache", help="The cache (default: the user's).")]
 
-cache = typer.Typer(name="cache", help="Features kept on disk: list them, remove them.", no_args_is_help=True)
+cache = typer.Typer(
+    name="cache", help="Features and references kept on disk: list them, remove them.", no_args_is_help=True
+)
 
 _UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
@@ -23,7 +25,7 @@ _UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 @cache.command("ls")
 @guarded
 def ls(folder: Folder = None) -> None:
-    """List the features in the cache, last used first."""
+    """List the features and the reference encoders in the cache, last used first."""
     from sslaudit.shelf import entries
 
     place = _place(folder)
@@ -43,7 +45,7 @@ def prune(
     unfinished: Annotated[bool, typer.Option("--unfinished", help="What a run did not finish.")] = False,
     everything: Annotated[bool, typer.Option("--all", help="Everything.")] = False,
 ) -> None:
-    """Remove features from the cache. A run that needs them computes them again."""
+    """Remove features and references from the cache. A run that needs them makes them again."""
     from sslaudit.shelf import prune as remove
 
     if unused is None and below is None and not unfinished and not everything:
@@ -89,7 +91,9 @@ def _show(found: list["Entry"], where: str) -> None:
     for entry in found:
         alike.setdefault(_cells(entry), []).append(entry)
     for (name, *cells, used), some in alike.items():
-        count = f" ({len(some)} sets)" if len(some) > 1 else ""
+        count = (
+            f" ({len(some)} {'sets' if some[0].kind == 'features' else 'of them'})" if len(some) > 1 else ""
+        )
         size = words.size(sum(entry.bytes for entry in some))
         table.add_row(*map(Text, (name + count, *cells, size, used)))
     out = console()
@@ -97,7 +101,11 @@ def _show(found: list["Entry"], where: str) -> None:
         out.print(table)
         out.print()
     total = words.size(sum(entry.bytes for entry in found))
-    out.print(Text(f"{words.plural(len(found), 'set of features', 'sets of features')}, {total}, {where}"))
+    references = sum(entry.kind == "reference" for entry in found)
+    counts = words.plural(len(found) - references, "set of features", "sets of features")
+    if references:
+        counts += f" and {words.plural(references, 'reference', 'references')}"
+    out.print(Text(f"{counts}, {total}, {where}"))
 
 
 def _cells(entry: "Entry") -> tuple[str, ...]:
@@ -107,7 +115,8 @@ def _cells(entry: "Entry") -> tuple[str, ...]:
     about = entry.about
     name = words.cut(str(about.get("encoder", entry.folder.name[:12])), 24)
     if not entry.whole:
-        name += f" ({entry.parts} of {entry.wanted or '?'} parts)"
+        unit = "epochs" if entry.kind == "reference" else "parts"
+        name += f" ({entry.parts} of {entry.wanted or '?'} {unit})"
     return (
         name,
         words.cut(str(about.get("data", "?")), 16),

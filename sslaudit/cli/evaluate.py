@@ -14,6 +14,7 @@ from sslaudit.cli.options import (
     Crop,
     Mean,
     Offline,
+    References,
     Resize,
     Size,
     Std,
@@ -30,6 +31,7 @@ from sslaudit.refs import DataRef, EncoderRef
 from sslaudit.world import World
 
 if TYPE_CHECKING:
+    from sslaudit.cli.reference import Wanted
     from sslaudit.encoder import Override
     from sslaudit.registry import Registry
     from sslaudit.report.card import ReportCard
@@ -102,6 +104,7 @@ def evaluate(
             metavar="DATA", help="Test the probes on these images too: other data of the same classes."
         ),
     ] = None,
+    reference: References = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
     precision: Annotated[
         str, typer.Option(help="fp32, bf16, fp16; auto goes below fp32 where that is faster and close.")
@@ -123,6 +126,9 @@ def evaluate(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a card of another encoder or data set.")
     ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be scored and trained, and stop.")
+    ] = False,
     allow_partial: AllowPartial = False,
     trust_pickle: TrustPickle = False,
     trust_remote_code: TrustRemoteCode = False,
@@ -143,17 +149,25 @@ def evaluate(
         trust_pickle=trust_pickle,
         trust_remote_code=trust_remote_code,
     )
-    places = folders(output, [str(ref) for ref in parsed], "projection" if space is Space.projection else "")
+    world = World.from_environment()
+    suffix = "projection" if space is Space.projection else ""
+    places = folders(output, [str(ref) for ref in parsed], suffix)
+    wanted: list[Wanted] = []
+    if reference:
+        from sslaudit.cli.reference import wanted_references
+
+        wanted = wanted_references(reference, found, output, suffix, data=data, world=world)
     override = read_override(size, mean, std, interpolation, crop)
     if data is None:
         if shift is not None:
             raise UsageError("--shift names other data to test on, and goes with --data.")
         announce(parsed, found)
         return _audit_only(parsed, override, found)
-    world = World.from_environment()
     with nullcontext() if world.rank else prepared(output):
         if not overwrite:
-            refuse_other_cards(places, [str(ref) for ref in parsed], str(DataRef.parse(data)))
+            cards = {place: str(ref) for ref, place in zip(parsed, places, strict=True)}
+            cards |= {one.folder: one.reference.ref for one in wanted}
+            refuse_other_cards(list(cards), list(cards.values()), str(DataRef.parse(data)))
         announce(parsed, found)
         from sslaudit.settings import Settings
 
@@ -177,8 +191,10 @@ def evaluate(
             cache=False if no_cache else cache,
             override=override,
         )
+        if dry_run:
+            return _say_plan(found, settings, parsed, data, places, wanted)
         try:
-            done, code = _run(found, settings, parsed, data, places, html, world)
+            done, code = _run(found, settings, parsed, data, places, wanted, html, world)
         except KeyboardInterrupt:
             if not no_cache:
                 complain("features so far are kept: the same command goes on where it stopped.")
@@ -193,6 +209,7 @@ def _run(
     refs: list[EncoderRef],
     data: str,
     places: list[Path],
+    wanted: "list[Wanted]",
     html: bool,
     world: World,
 ) -> tuple[list[tuple["ReportCard", Path]], int]:
@@ -203,8 +220,14 @@ def _run(
     from sslaudit.report.html import write_page
     from sslaudit.report.progress import Meter
 
+    def write(card: "ReportCard", folder: Path) -> None:
+        write_card(card, folder)
+        if html:
+            write_page(card, folder / "card.html")
+
     done: list[tuple[ReportCard, Path]] = []
     failures: list[EncoderError] = []
+    untrained: list[str] = []
     with Meter(silent=world.rank > 0) as meter:
         line = Line(
             found,
@@ -230,13 +253,41 @@ def _run(
                     line.assist(encoder, dataset)
                     continue
                 card = line.run(encoder, dataset)
-                write_card(card, folder)
-                if html:
-                    write_page(card, folder / "card.html")
+                write(card, folder)
                 done.append((card, folder))
-    for failure in failures:
+        if wanted and done and dataset is not None:
+            from sslaudit.cli.reference import add_references
+
+            untrained = add_references(done, wanted, line, dataset, meter, write)
+    for failure in (*failures, *untrained):
         complain(f"error: {failure}")
-    return done, max((failure.exit_code for failure in failures), default=0)
+    return done, max((*(failure.exit_code for failure in failures), int(bool(untrained))))
+
+
+def _say_plan(
+    found: "Registry",
+    settings: "Settings",
+    refs: list[EncoderRef],
+    data: str,
+    places: list[Path],
+    wanted: "list[Wanted]",
+) -> int:
+    """What would be done, a line each on stdout."""
+    from sslaudit.audit import Line
+    from sslaudit.report.words import plural
+
+    line = Line(found, settings)
+    dataset = line.open(data)
+    names = ", ".join(dict.fromkeys(metric.term for metric in line.plan.metrics))
+    typer.echo(f"on {data}, {plural(len(dataset), 'image', 'images')}: {names}")
+    for ref, folder in zip(refs, places, strict=True):
+        typer.echo(f"{folder}: {ref}")
+    if wanted:
+        from sslaudit.cli.reference import planned
+
+        for one in wanted:
+            typer.echo(f"{one.folder}: {planned(one.reference, line, dataset)}")
+    return 0
 
 
 def _audit_only(refs: list[EncoderRef], override: "Override", found: "Registry") -> int:

@@ -1,4 +1,4 @@
-"""Flags that ``evaluate`` and ``inspect`` share: what may be trusted, and what preprocessing is given."""
+"""Flags that commands share, what may be trusted and what preprocessing is given, and long ones of one."""
 
 import math
 import os
@@ -42,6 +42,15 @@ TrustRemoteCode = Annotated[
 ]
 Offline = Annotated[
     bool, typer.Option("--offline", help="Ask no hub: weights come from local files and caches alone.")
+]
+References = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--reference",
+        metavar="METHOD",
+        help="Compare with an encoder trained here on the training images; may be given again: "
+        "simclr, or simclr(epochs=20,backbone=conv3,size=8,batch_size=64,lr=1e-3,temperature=0.2).",
+    ),
 ]
 Size = Annotated[
     str | None, typer.Option("--size", metavar="N|HxW", help="Input size in pixels; wins over the encoder's.")

@@ -88,11 +88,25 @@ def _facts(spec: Any) -> dict[str, str]:
             "unit": spec.unit or "none",
             "needs": "; ".join(_needs(spec.needs)),
         }
-    said["recipe"] = spec.recipe if isinstance(spec, MethodSpec) and spec.build else ""
+    if isinstance(spec, MethodSpec):
+        said |= _of_method(spec)
     said["terms"] = " | ".join("+".join(map(str, side)) for side in _sides(spec))
-    said["example"] = getattr(spec, "example", "")
+    said.setdefault("example", getattr(spec, "example", ""))
     said["source"] = getattr(spec, "source", "")
     return said
+
+
+def _of_method(spec: MethodSpec) -> dict[str, str]:
+    written = spec.name
+    if known := [option for option in spec.options if option.default is not None]:
+        written = f"'{spec.name}({known[0].name}={known[0].default})'"
+    refined = "" if spec.build else " --encoder REF"
+    return {
+        "trains": "an encoder, without labels" if spec.build else "a head on top of --encoder",
+        "recipe": spec.recipe if spec.build else "",
+        "heads": spec.heads,
+        "example": f"sslaudit train {written}{refined} --data DATA --output run/last.pt",
+    }
 
 
 def _range(spec: MetricSpec) -> str:

@@ -1,61 +1,66 @@
 """``sslaudit train``: a reference encoder on your own data, or an encoder refined on it."""
 
 import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Literal, cast
 
 import typer
 
+from sslaudit.cli import train_options as flags
 from sslaudit.cli.guard import complain, guarded, registry
-from sslaudit.cli.options import AllowPartial, Offline, TrustPickle, TrustRemoteCode, go_offline, with_flags
+from sslaudit.cli.options import go_offline, with_flags
 from sslaudit.cli.sources import announce
 from sslaudit.errors import RefError, UsageError
 from sslaudit.refs import EncoderRef, Term
 from sslaudit.specs import read_options
+from sslaudit.train.choices import Choices, Optimiser, Precision
+from sslaudit.world import World
 
 if TYPE_CHECKING:
     from sslaudit.registry import Registry
     from sslaudit.specs import MethodSpec, OptionValue
 
-_FROM_SCRATCH = ("backbone", "epochs", "batch_size", "recipe", "size", "lr")
-"""What is said of an encoder that is trained from two views of each image, and of no refinement."""
+_FROM_SCRATCH = (
+    *("backbone", "size", "epochs", "recipe", "batch_size", "optimiser", "lr", "momentum", "weight_decay"),
+    *("warm_up", "clip", "precision", "resume", "keep_every", "online"),
+)
+"""What is said of an encoder that is trained from views of each image, and of no refinement."""
 _OF_A_BASE = ("encoder", "allow_partial", "trust_pickle", "trust_remote_code")
 """What is said of the encoder that a refinement stands on."""
+_ELSE = Choices()
 
 
 @guarded
 def train(
     context: typer.Context,
-    method: Annotated[
-        str,
-        typer.Argument(
-            metavar="METHOD", help="simclr, barlow-twins, pretext-boost; see `sslaudit list methods`."
-        ),
-    ],
-    data: Annotated[
-        str,
-        typer.Option("--data", metavar="DATA", help="A folder of images, or SCHEME:NAME (list datasets)."),
-    ],
-    output: Annotated[Path, typer.Option("--output", help="The checkpoint file to write.")],
-    encoder: Annotated[
-        str | None,
-        typer.Option(metavar="REF", help="The encoder that a method such as pretext-boost refines."),
-    ] = None,
-    backbone: Annotated[str, typer.Option(help="conv3 for tiny images, resnet18, resnet18-cifar.")] = "conv3",
-    epochs: Annotated[int, typer.Option(help="Passes over the training images.")] = 100,
-    batch_size: Annotated[int, typer.Option(help="Images in a step; each gives two views.")] = 256,
-    recipe: Annotated[
-        str | None,
-        typer.Option(help="Augmentation: a name, or terms such as crop+flip; else the method's own."),
-    ] = None,
-    size: Annotated[int, typer.Option(help="Input size in pixels.")] = 32,
-    lr: Annotated[float, typer.Option(help="Peak learning rate.")] = 1e-3,
-    seed: Annotated[int, typer.Option(help="Seed of weights, batches and views.")] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
-    allow_partial: AllowPartial = False,
-    trust_pickle: TrustPickle = False,
-    trust_remote_code: TrustRemoteCode = False,
-    offline: Offline = False,
+    method: flags.Name,
+    data: flags.Data,
+    output: flags.Output,
+    backbone: flags.Backbone = _ELSE.backbone,
+    size: flags.Size = _ELSE.size,
+    epochs: flags.Epochs = _ELSE.epochs,
+    recipe: flags.Recipe = None,
+    batch_size: flags.BatchSize = _ELSE.batch_size,
+    optimiser: flags.Optimiser = _ELSE.optimiser,
+    lr: flags.Rate = _ELSE.lr,
+    momentum: flags.Momentum = _ELSE.momentum,
+    weight_decay: flags.WeightDecay = _ELSE.weight_decay,
+    warm_up: flags.WarmUp = _ELSE.warm_up,
+    clip: flags.Clip = None,
+    precision: flags.Precision = _ELSE.precision,
+    seed: flags.Seed = _ELSE.seed,
+    device: flags.Device = "auto",
+    resume: flags.Resume = False,
+    overwrite: flags.Overwrite = False,
+    keep_every: flags.KeepEvery = None,
+    online: flags.Online = None,
+    offline: flags.Offline = False,
+    encoder: flags.Encoder = None,
+    allow_partial: flags.AllowPartial = False,
+    trust_pickle: flags.TrustPickle = False,
+    trust_remote_code: flags.TrustRemoteCode = False,
 ) -> int:
     """Train a reference encoder on the training images and write a checkpoint that `evaluate` reads.
 
@@ -68,8 +73,7 @@ def train(
     read = read_options(term.options, spec.options, f"method '{spec.name}'")
     options = {name: value for name, value in read.items() if name in term.options and value is not None}
     if spec.refine is not None:
-        given = [name for name in _FROM_SCRATCH if _is_given(context, name)]
-        base = _base(spec, encoder, given)
+        base = _base(spec, encoder, [name for name in _FROM_SCRATCH if _is_given(context, name)])
         (base,) = with_flags(
             [base],
             found,
@@ -77,44 +81,119 @@ def train(
             trust_pickle=trust_pickle,
             trust_remote_code=trust_remote_code,
         )
-        return _refine(spec, base, data, output, options, seed, device, found)
+        _check_output(output, resume=False, overwrite=overwrite)
+        return _refine(spec, base, data, output, options, seed, device, found, overwrite=overwrite)
     if given := [name for name in _OF_A_BASE if _is_given(context, name)]:
-        flags = ", ".join(_flag(name) for name in given)
-        raise UsageError(f"method '{spec.name}' trains an encoder of its own and takes no {flags}.")
+        named = ", ".join(_flag(name) for name in given)
+        raise UsageError(f"method '{spec.name}' trains an encoder of its own and takes no {named}.")
+    choices = Choices(
+        backbone=backbone,
+        size=size,
+        recipe=recipe,
+        epochs=epochs,
+        batch_size=batch_size,
+        optimiser=cast(Optimiser, optimiser),
+        lr=lr,
+        momentum=momentum,
+        weight_decay=weight_decay,
+        warm_up=warm_up,
+        clip=clip,
+        precision=cast(Literal["auto"] | Precision, precision),
+        seed=seed,
+    )
+    _check_output(output, resume=resume, overwrite=overwrite)
+    return _train(
+        spec,
+        options,
+        choices,
+        data,
+        output,
+        device,
+        found,
+        resume=resume,
+        overwrite=overwrite,
+        keep_every=keep_every,
+        online=online,
+    )
+
+
+def _train(
+    spec: "MethodSpec",
+    options: "dict[str, OptionValue]",
+    choices: Choices,
+    data: str,
+    output: Path,
+    device: str,
+    found: "Registry",
+    *,
+    resume: bool,
+    overwrite: bool,
+    keep_every: int | None,
+    online: str | None,
+) -> int:
+    import torch
+
+    from sslaudit.cli.train_progress import EpochMeter, summary
     from sslaudit.extraction import pick_device
     from sslaudit.loading import load_dataset
-    from sslaudit.train.choices import Choices
+    from sslaudit.recipes import parse_recipe
+    from sslaudit.train.backbones import build_backbone
     from sslaudit.train.loop import train as run
+    from sslaudit.train.monitor import read_online
 
-    run(
-        spec,
-        load_dataset(data, registry=found),
-        output=output,
-        named=found.recipes.usable(),
-        choices=Choices(
-            backbone=backbone,
-            epochs=epochs,
-            batch_size=batch_size,
-            recipe=recipe,
-            size=size,
-            lr=lr,
-            seed=seed,
-        ),
-        device=pick_device(device),
-        options=options,
-        on_message=complain,
-        on_epoch=lambda epoch: complain(str(epoch)),
-    )
-    typer.echo(f"wrote {output}; next: sslaudit evaluate {output} --data {data}")
+    named = found.recipes.usable()
+    parse_recipe(choices.recipe or spec.recipe, named)
+    with torch.device("meta"):  # its name and size, before images are read
+        build_backbone(choices.backbone, size=choices.size)
+    where, by = pick_device(device), read_online(online)
+    world = World.from_environment()
+    with EpochMeter(silent=world.rank > 0) as meter, _told_how_to_go_on(output, world):
+        header = run(
+            spec,
+            load_dataset(data, registry=found),
+            output=output,
+            named=named,
+            choices=choices,
+            device=where,
+            options=options,
+            resume=resume,
+            overwrite=overwrite,
+            keep_every=keep_every,
+            online=by,
+            world=world,
+            on_epoch=meter.epoch,
+            on_step=meter.step,
+            on_message=meter.say,
+        )
+    if world.rank:
+        return 0
+    for line in summary(header, meter.last, online) if meter.last else ():
+        typer.echo(line)
+    _say_next(output, [_named(output)], data)
     return 0
 
 
+@contextmanager
+def _told_how_to_go_on(output: Path, world: World) -> Iterator[None]:
+    """What to type after an interruption that left something to go on from."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        if world.rank == 0 and output.exists():
+            complain(f"to go on from {output}: the same command with --resume.")
+        raise
+
+
 def _base(spec: "MethodSpec", encoder: str | None, meaningless: list[str]) -> EncoderRef:
+    if World.from_environment().size > 1:
+        raise UsageError(
+            f"method '{spec.name}' refines an encoder in one process; start it without torchrun."
+        )
     if encoder is None:
         raise UsageError(f"method '{spec.name}' refines an encoder; name it: --encoder REF")
     if meaningless:
-        flags = " and no ".join(map(_flag, meaningless))
-        raise UsageError(f"method '{spec.name}' refines an encoder as it is and takes no {flags}.")
+        named = " and no ".join(map(_flag, meaningless))
+        raise UsageError(f"method '{spec.name}' refines an encoder as it is and takes no {named}.")
     return EncoderRef.parse(encoder)
 
 
@@ -127,6 +206,8 @@ def _refine(
     seed: int,
     device: str,
     found: "Registry",
+    *,
+    overwrite: bool,
 ) -> int:
     announce([base], found)
     from sslaudit.extraction import pick_device
@@ -144,22 +225,35 @@ def _refine(
             options=options,
             seed=seed,
             device=pick_device(device),
+            overwrite=overwrite,
             registry=found,
             on_message=meter.say,
             on_progress=meter.update,
             on_step=meter.step,
         )
     typer.echo(", ".join(f"{name} {value:.4f}" for name, value in header.results.items()))
-    both = shlex.join(["sslaudit", "evaluate", _named(output, base), str(base), "--data", data])
-    typer.echo(f"wrote {output}; next: {both}")
+    _say_next(output, [_named(output, base), str(base)], data)
     return 0
 
 
-def _named(output: Path, base: EncoderRef) -> str:
-    """The reference of a refined encoder, with the trust that its base was given."""
+def _check_output(output: Path, *, resume: bool, overwrite: bool) -> None:
+    """Before images are read. Raises as ``earlier_run``."""
+    if World.from_environment().rank == 0:
+        from sslaudit.train.runs import earlier_run
+
+        earlier_run(output, resume=resume, overwrite=overwrite)
+
+
+def _say_next(output: Path, refs: list[str], data: str) -> None:
+    command = shlex.join(["sslaudit", "evaluate", *refs, "--data", data])
+    typer.echo(f"wrote {output}; next: {command}")
+
+
+def _named(output: Path, base: EncoderRef | None = None) -> str:
+    """The reference of what was written, with the trust that the encoder below it was given."""
     from sslaudit.train.bases import TRUST
 
-    given = tuple(pair for pair in base.target().options if pair[0] in TRUST)
+    given = tuple(pair for pair in base.target().options if pair[0] in TRUST) if base else ()
     if given:
         return str(EncoderRef("file", str(output), given))
     try:

@@ -9,9 +9,15 @@ from sslaudit.data.examine import thumb_of
 from sslaudit.errors import UsageError
 from sslaudit.refs import DataRef
 
+_PALEST = 0.5
+"""The least share of red, green or blue in a coloured ink."""
+
 
 def open_digits(ref: DataRef) -> Dataset:
-    """The digits as (8, 8, 3) uint8: gray levels 0 to 16 scaled to 0 to 255."""
+    """The digits as (8, 8, 3) uint8: gray levels 0 to 16 scaled to 0 to 255.
+
+    With ``ink=random`` each is written in a colour of its own on black, which says nothing of its class.
+    """
     from sklearn.datasets import load_digits
 
     if ref.locator not in ("", "digits"):
@@ -19,6 +25,9 @@ def open_digits(ref: DataRef) -> Dataset:
     source = load_digits()
     gray = np.rint(source.images * (255 / 16)).astype(np.uint8)
     images = np.repeat(gray[..., None], 3, axis=-1)
+    if ref.option("ink") == "random":
+        ink = np.random.default_rng(0).uniform(_PALEST, 1, (len(images), 1, 1, 3))
+        images = np.rint(images * ink).astype(np.uint8)
     return Dataset.build(
         ref=str(ref),
         read=lambda i: images[i],

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -90,6 +91,10 @@ class Embedder:
         with _kernels(self.how):
             batches = torch.split(embedded, self.rows)
             return torch.cat([_projected(self.encoder, batch.to(self.how.device)) for batch in batches])
+
+    def projections(self, embedded: np.ndarray) -> np.ndarray:
+        """``project`` of rows in memory, (n, D) to (n, P) float32."""
+        return self.project(torch.from_numpy(embedded)).cpu().numpy()
 
     def _embed(self, images: Tensor) -> Tensor:
         short = self.rows - len(images)

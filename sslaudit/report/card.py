@@ -18,6 +18,7 @@ from sslaudit.data import Skipped
 from sslaudit.errors import CardError, OutputError
 from sslaudit.report import strict_json
 from sslaudit.report.anchored import AnchorRecord
+from sslaudit.report.referenced import ReferenceRecord
 from sslaudit.report.shifted import ShiftRecord
 from sslaudit.results import Bias, Check, Claim, Detail, Figure, Interval, Verdict
 
@@ -190,6 +191,8 @@ class ReportCard:
     """What the same probes reach on raw pixels and on an untrained copy."""
     shift: ShiftRecord | None = None
     """What the same probes reach on the images of another data set."""
+    references: tuple[ReferenceRecord, ...] = ()
+    """What encoders reach that were trained on the same data."""
     problems: tuple[str, ...]
     """What went wrong and did not stop the run."""
     provenance: Provenance
@@ -200,6 +203,13 @@ class ReportCard:
     def failed_checks(self) -> tuple[Check, ...]:
         """Checks that keep this card off every ranking."""
         return tuple(check for check in self.checks if check.status == "fail")
+
+    @property
+    def leading(self) -> MetricRecord | None:
+        """The accuracy that stands for the card: the first with an interval; None without one."""
+        return next(
+            (record for record in self.metrics if record.group == "quality" and record.interval), None
+        )
 
     def metric(self, name: str) -> MetricRecord:
         """The first metric of that name or term. Raises ``KeyError`` naming what there is."""

@@ -51,20 +51,20 @@ class Meter:
         self._name, self._began = name, time.monotonic()
         self._show(name, total=1)
 
-    def update(self, progress: Stand) -> None:
-        """Show where the extraction stands."""
+    def update(self, progress: Stand, unit: str = "views") -> None:
+        """Show where the extraction stands, or whatever else counts in ``unit``."""
         fresh = progress.done - progress.cached
         if not fresh:  # an extraction begins, perhaps one of several under this name
             self._began = time.monotonic()
         seconds = max(time.monotonic() - self._began, 1e-9)
-        stand = f"{progress.done:,} of {progress.total:,} views"
+        stand = f"{progress.done:,} of {progress.total:,} {unit}"
         if fresh:
             stand += f"  {fresh / seconds:,.0f}/s"
         if self._task is not None:
             self._bar.update(self._task, completed=progress.done, total=progress.total, stand=stand)
         if not self._live and fresh and time.monotonic() - self._spoke >= _EVERY_SECONDS:
             self._spoke = time.monotonic()
-            left = _clock((progress.total - progress.done) * seconds / fresh)
+            left = clock((progress.total - progress.done) * seconds / fresh)
             self.say(f"{self._name}: {stand}, {left} left")
 
     def step(self, number: int, loss: float) -> None:
@@ -88,7 +88,7 @@ class Meter:
         self._console.print(message, markup=False, soft_wrap=True)
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
     """``4 s``, ``12 min``, ``3.5 h``."""
     if seconds < 90:
         return f"{seconds:.0f} s"

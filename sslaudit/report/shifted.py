@@ -90,16 +90,16 @@ def _sentence(record: ShiftRecord, reading: ShiftReading) -> str:
     what = f"{reading.summary}{space}{', balanced,' if reading.balanced else ''}"
     if reading.value is None:
         return f"{what} on {record.ref}: {reading.reason}"
-    value = f"{what} {100 * reading.value:.1f} %{_percent(reading.interval)} on {record.ref}"
+    value = f"{what} {100 * reading.value:.1f} %{in_percent(reading.interval)} on {record.ref}"
     if reading.drop is None:
         return f"{value}; {reading.reason}"
     way = "below" if reading.drop >= 0 else "above"
-    low_high = _percent(reading.drop_interval, -1 if reading.drop < 0 else 1)
+    low_high = in_percent(reading.drop_interval, -1 if reading.drop < 0 else 1)
     how = "paired by image" if record.paired else "not paired"
     return f"{value}, {100 * abs(reading.drop):.1f} points {way} the test images{low_high}, {how}"
 
 
-def _percent(interval: Interval | None, sign: int = 1) -> str:
+def in_percent(interval: Interval | None, sign: int = 1) -> str:
     """`` [14.1, 20.3]``; with ``sign`` -1 that of the negative."""
     if interval is None:
         return ""

@@ -10,6 +10,7 @@ from sslaudit.errors import RefError
 from sslaudit.refs import EncoderRef
 from sslaudit.report.anchored import against, is_above
 from sslaudit.report.card import EncoderRecord, LoadRecord, MetricRecord, PreprocessRecord, ReportCard
+from sslaudit.report.referenced import reference_line
 from sslaudit.report.shifted import shift_lines
 from sslaudit.results import number
 
@@ -17,6 +18,7 @@ _CAPITALS = {
     "finite": "NOT FINITE",
     "non-constant": "COLLAPSED",
     "rank": "COLLAPSED",
+    "projections": "COLLAPSED",
     "deterministic": "NOT DETERMINISTIC",
     "batch-invariant": "NOT DETERMINISTIC",
     "buffers": "NOT DETERMINISTIC",
@@ -64,12 +66,15 @@ def headline(card: ReportCard) -> list[tuple[str, str]]:
         lines = [(brand(card.encoder), f"{failed['load'].message}{part}{_others(load)}")]
     else:
         lines = [("LOADED", _load_sentence(card))]
+    if "reference" in card.encoder.facts:
+        lines.append(("REFERENCE", card.encoder.facts["reference"]))
     lines.append(("HEALTHY" if not failed else "CHECKS", f"{health(card)} checks"))
     for check in card.failed_checks:
         if check.name != "load":
             lines.append((_CAPITALS.get(check.name, "FAILED"), check.message))
     if not failed:
         lines.extend(_accuracy(card))
+        lines += map(reference_line, card.references)
         lines += _said_by_metrics(card)
         lines += shift_lines(card.shift) if card.shift else []
     lines += [("WARNING", c.message) for c in card.checks if c.status == "warn" and c.name != "control"]
@@ -231,7 +236,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _accuracy(card: ReportCard) -> list[tuple[str, str]]:
-    first = next((m for m in card.metrics if m.group == "quality" and m.interval is not None), None)
+    first = card.leading
     if first is None or first.value is None or first.interval is None:
         return []
     low, high = (percent(end) for end in (first.interval.low, first.interval.high))

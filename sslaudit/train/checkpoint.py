@@ -4,7 +4,8 @@
 
     {"sslaudit": {header}, "backbone": {name: tensor}, "projector": {name: tensor}}
 
-It opens with ``torch.load(weights_only=True)``.
+That of a run which is not finished holds a fourth part, ``training``: all tensors of the method, and
+the state from which the run goes on. It opens with ``torch.load(weights_only=True)``.
 """
 
 import io
@@ -20,9 +21,11 @@ from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 
 from sslaudit.encoder import Interpolation, Preprocess
-from sslaudit.errors import OutputError, UnreadableFile, UsageError
+from sslaudit.errors import OutputError, TrainingError, UnreadableFile, UsageError
+from sslaudit.train.choices import Optimiser, Precision
 
-FORMAT = 1
+FORMAT = 2
+"""Format 1 said nothing of what has a default in ``Header``: it was so."""
 
 H = TypeVar("H")
 
@@ -39,6 +42,8 @@ class Header:
     dim: int
     recipe: str
     """The recipe of the views, with its version."""
+    views: str = ""
+    """What the recipe draws at this input size, in words: blur is left out of small images."""
     size: int
     """Input size in pixels."""
     mean: list[float]
@@ -51,9 +56,21 @@ class Header:
     images: int
     """Images trained on."""
     epochs: int
+    """Of the whole run."""
+    epoch: int
+    """Epochs done."""
     batch_size: int
+    """Images in a step, over all processes."""
+    optimiser: Optimiser = "adamw"
     lr: float
+    momentum: float = 0.9
+    weight_decay: float = 1e-4
+    warm_up: float = 0.1
+    clip: float | None = None
+    precision: Precision = "fp32"
+    """Of the forward pass, as it was."""
     seed: int
+    processes: int = 1
     sslaudit: str
     torch: str
 
@@ -84,7 +101,10 @@ def read_checkpoint(
 
     Raises ``UnreadableFile`` for a newer format, a malformed header, or what holds no tensors.
     """
-    header = read_header(content["sslaudit"], _HEADER, FORMAT)
+    stored = content["sslaudit"]
+    if stored.get("format") == 1 and "epochs" in stored:
+        stored = {"epoch": stored["epochs"], **stored}
+    header = read_header(stored, _HEADER, FORMAT)
     try:
         header.preprocessing()
     except UsageError as error:
@@ -128,12 +148,42 @@ def state_of(content: Mapping[str, Any], part: str) -> dict[str, Tensor]:
     return dict(state)
 
 
-def write_checkpoint(path: Path, header: Header, backbone: nn.Module, projector: nn.Module) -> None:
-    """Write the file whole or not at all. Raises ``OutputError`` when it cannot be written."""
-    write_whole(
-        path,
-        {"sslaudit": asdict(header), "backbone": on_cpu(backbone), "projector": on_cpu(projector)},
+def training_of(content: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The part from which an unfinished run goes on; None when there is none."""
+    part = content.get("training")
+    return part if isinstance(part, Mapping) else None
+
+
+def write_checkpoint(
+    path: Path, header: Header, method: nn.Module, training: Mapping[str, object] | None = None
+) -> None:
+    """Write the backbone and the projector of ``method``, and of an unfinished run what it goes on from.
+
+    The file is written whole or not at all. Raises ``TrainingError`` when a weight is not finite and
+    ``OutputError`` when the file cannot be written.
+    """
+    state = on_cpu(method)
+    if name := not_finite(state):
+        raise TrainingError(f"the weights '{name}' hold NaN or infinity; '{path}' is not written with them.")
+    parts: dict[str, object] = {
+        "sslaudit": asdict(header),
+        "backbone": _below("backbone.", state),
+        "projector": _below("projector.", state),
+    }
+    if training is not None:
+        parts["training"] = {"method": state, **training}  # torch.save writes equal tensors once
+    write_whole(path, parts)
+
+
+def not_finite(state: Mapping[str, Tensor]) -> str | None:
+    """The name of the first tensor with NaN or infinity; None when there is none."""
+    return next(
+        (name for name, t in state.items() if t.is_floating_point() and not torch.isfinite(t).all()), None
     )
+
+
+def _below(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): t for name, t in state.items() if name.startswith(prefix)}
 
 
 def write_whole(path: Path, parts: Mapping[str, object]) -> None:

@@ -1,12 +1,23 @@
 """What a person chooses for a run; all of it stands in the header of the checkpoint."""
 
+import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
+
+from sslaudit.errors import TrainingError, UsageError
+from sslaudit.specs import LARGEST_SEED
+
+Optimiser = Literal["adamw", "sgd", "lars"]
+Precision = Literal["fp32", "bf16", "fp16"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Choices:
-    """Of one training run from scratch."""
+    """Of one training run from scratch.
+
+    Raises ``UsageError`` for a value that cannot be used, ``TrainingError`` for one with which
+    nothing would be trained.
+    """
 
     backbone: str = "conv3"
     """A name of ``sslaudit.train.backbones``, or ``timm:NAME``, ``torchvision:NAME``."""
@@ -17,7 +28,7 @@ class Choices:
     epochs: int = 100
     batch_size: int = 256
     """Images in a step, over all processes."""
-    optimiser: Literal["adamw", "sgd", "lars"] = "adamw"
+    optimiser: Optimiser = "adamw"
     lr: float = 1e-3
     """Peak learning rate, taken as it is: not scaled by the batch."""
     momentum: float = 0.9
@@ -28,7 +39,30 @@ class Choices:
     """Share of the steps in which the learning rate rises; then it falls by half a cosine."""
     clip: float | None = None
     """The norm that gradients are clipped to; None for none."""
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    precision: Literal["auto"] | Precision = "auto"
     """Of the forward pass; losses are computed in float32."""
     seed: int = 0
     """Of weights, batches and views."""
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1:
+            raise TrainingError(f"--epochs {self.epochs}: an encoder that was not trained is not written.")
+        if self.batch_size < 2:
+            raise TrainingError(f"--batch-size {self.batch_size}: a step needs at least 2 images.")
+        for value, flag, known in (
+            (self.optimiser, "--optimiser", get_args(Optimiser)),
+            (self.precision, "--precision", ("auto", *get_args(Precision))),
+        ):
+            if value not in known:
+                raise UsageError(f"{flag} {value} is none of {', '.join(known)}.")
+        for right, text in (
+            (self.size >= 1, f"--size {self.size} must be above 0."),
+            (0 < self.lr < math.inf, f"--lr {self.lr} must be above 0."),
+            (0 <= self.momentum < 1, f"--momentum {self.momentum} must be from 0 up to below 1."),
+            (0 <= self.weight_decay < math.inf, f"--weight-decay {self.weight_decay} must be 0 or above."),
+            (0 <= self.warm_up <= 1, f"--warm-up {self.warm_up} is a share, from 0 to 1."),
+            (self.clip is None or 0 < self.clip < math.inf, f"--clip {self.clip} must be above 0."),
+            (0 <= self.seed <= LARGEST_SEED, f"--seed {self.seed} is not between 0 and {LARGEST_SEED}."),
+        ):
+            if not right:
+                raise UsageError(text)

@@ -1,8 +1,10 @@
 """What the processes of one run share: batches of projections, with their gradients."""
 
-import torch.distributed
+from typing import Any
+
+import torch
+import torch.distributed as dist
 from torch import Tensor
-from torch.distributed.nn.functional import all_gather
 
 
 def gather(z: Tensor) -> Tensor:
@@ -12,6 +14,25 @@ def gather(z: Tensor) -> Tensor:
     losses, so that its mean over processes, which data-parallel training takes, is that of one process
     on the joined batch.
     """
-    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+    if not (dist.is_available() and dist.is_initialized()):
         return z
-    return torch.cat(all_gather(z.contiguous()))  # type: ignore[no-untyped-call]
+    joined: Tensor = _Gather.apply(z)
+    return joined
+
+
+class _Gather(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, z: Tensor) -> Tensor:
+        ctx.rows = len(z)
+        z = z.contiguous()
+        parts = [torch.empty_like(z) for _ in range(dist.get_world_size())]
+        dist.all_gather(parts, z)
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        # All ranks' losses see these rows; a plain all_gather would keep this rank's share alone.
+        total = gradient.contiguous().clone()
+        dist.all_reduce(total)
+        start = dist.get_rank() * ctx.rows
+        return total[start : start + ctx.rows]

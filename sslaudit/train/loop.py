@@ -1,35 +1,35 @@
-"""The training loop: batches of two views, AdamW, warm-up and cosine, one checkpoint at the end."""
+"""The training loop: from a method and data to a checkpoint, with stops and starts on the way."""
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
-from torch.nn import functional
 
 from sslaudit.data import Dataset
 from sslaudit.encoder import Preprocess, embedding_dim
-from sslaudit.errors import TrainingError, UsageError
-from sslaudit.recipes import Recipe, parse_recipe
+from sslaudit.errors import OutputError, TrainingError, UsageError
+from sslaudit.recipes import parse_recipe
 from sslaudit.refs import Term
 from sslaudit.specs import MethodSpec, OptionValue, RecipeSpec
 from sslaudit.train.backbones import build_backbone
-from sslaudit.train.checkpoint import Header, check_output, write_checkpoint
+from sslaudit.train.batches import Batches
+from sslaudit.train.checkpoint import Header
 from sslaudit.train.choices import Choices
+from sslaudit.train.log import Log
 from sslaudit.train.methods import Method
-from sslaudit.views import SLOTS, make_views
-
-WARM_UP = 0.1
-"""Share of the steps in which the learning rate rises."""
-WEIGHT_DECAY = 1e-4
-COLLAPSED = 0.01
-"""A spread below this is a collapse."""
-_CACHE_BYTES = 2**30
+from sslaudit.train.monitor import Monitor, Online
+from sslaudit.train.precision import settle
+from sslaudit.train.processes import agreed, connected, shared, with_synchronised_norms
+from sslaudit.train.runs import Saves, earlier_run, refuse_another
+from sslaudit.train.signals import Signals, obey
+from sslaudit.train.state import Training, seeded
+from sslaudit.world import ALONE, World
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,15 +40,27 @@ class Epoch:
     epochs: int
     loss: float
     """Mean over the steps."""
+    lr: float
+    """Of the last step."""
     spread: float
-    """Standard deviation of the l2-normalised embeddings of the last batch, root of the sum over
-    dimensions: 1 when their mean is 0, 0 when they collapsed to a point."""
+    """Of the embeddings, see ``sslaudit.train.monitor``."""
+    rank: float | None
+    """Effective rank of the embeddings."""
+    online: float | None
+    """Accuracy on training images, where it was asked for."""
     seconds: float
+    """That the steps took."""
+    images_per_second: float
+    """Images, each with all its views."""
+    collapsed: str | None = None
+    """A sentence, when the embeddings are one, or vary along one line."""
 
     def __str__(self) -> str:
+        rank = "" if self.rank is None else f"  rank {self.rank:6.1f}"
+        online = "" if self.online is None else f"  accuracy {self.online:.3f}"
         return (
-            f"epoch {self.number} of {self.epochs}: loss {self.loss:.4f}, "
-            f"spread {self.spread:.2f}, {self.seconds:.1f} s"
+            f"epoch {self.number:{len(str(self.epochs))}} of {self.epochs}  loss {self.loss:7.4f}  "
+            f"spread {self.spread:.2f}{rank}{online}  {self.images_per_second:,.0f}/s"
         )
 
 
@@ -61,181 +73,220 @@ def train(
     choices: Choices = Choices(),  # noqa: B008 - frozen
     device: str = "cpu",
     options: Mapping[str, OptionValue] | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    keep_every: int | None = None,
+    save_seconds: float = 60.0,
+    online: Online | None = None,
+    world: World = ALONE,
     on_epoch: Callable[[Epoch], None] | None = None,
+    on_step: Callable[[int, int], None] | None = None,
     on_message: Callable[[str], None] | None = None,
 ) -> Header:
     """Train on the training images of ``data`` and write a checkpoint to ``output``.
 
-    Labels are never read, held-out images never seen. On a CPU a seed decides all weights, and
-    global generators are left as they were. A last batch of one image is left out. Raises
-    ``TrainingError`` when there is nothing to train or the loss is no longer finite; then no file is
-    written.
+    The file is replaced at ends of epochs, at most every ``save_seconds``, when SIGINT or SIGTERM
+    ends the run after the step in work, and at the end. An unfinished run goes on with ``resume``,
+    on a CPU to the same weights as without the interruption; a finished one is left as it is. Every
+    ``keep_every`` epochs a copy stays beside it. A log ``.csv`` has one row for each epoch.
+
+    Labels are not read, except for ``online``, and held-out images never seen. On a CPU a seed
+    decides all weights, and global generators are left as they were. Of several processes of
+    ``world`` each calls this; the first one writes and speaks. ``on_step`` gets the steps done and
+    those of the whole run.
+
+    Raises ``OutputError`` when ``output`` exists and neither ``resume`` nor ``overwrite`` is given,
+    ``UsageError`` when ``resume`` meets another run, and ``TrainingError`` when there is nothing to
+    train or a number is no longer finite; the last good checkpoint stays.
     """
-    build = spec.build
-    if build is None:
+    if spec.build is None:
         raise UsageError(f"method '{spec.name}' refines an encoder; sslaudit.train.refinement runs it.")
-    choices = replace(choices, batch_size=min(choices.batch_size, max(2, len(data.train))))
-    _check(data, choices, output)
-    size, seed = choices.size, choices.seed
-    parsed = parse_recipe(choices.recipe or spec.recipe, named)
-    if parsed.identity:
-        raise TrainingError(f"recipe '{parsed.text}' draws no views; two equal views teach nothing.")
-    preprocess = Preprocess(size=(size, size), mean=(0.5,) * 3, std=(0.5,) * 3, source="given")
-    batches = _Batches(data, parsed, preprocess, choices.batch_size, seed, device)
-    say = on_message or (lambda message: None)
-    if batches.left_over:
-        say(f"batches of {choices.batch_size} leave one image over, another in each epoch; it is left out.")
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        net = build_backbone(choices.backbone)  # drawn first: the weights that a seed gives
-        dim = embedding_dim(net.eval(), preprocess, "cpu")
-        method = build(net, dim, **{name.replace("-", "_"): value for name, value in (options or {}).items()})
-        if not isinstance(method, Method):
-            raise TrainingError(f"method '{spec.name}' built a {type(method).__name__}, not a Method.")
-        last = _run(
-            method.to(device).train(), batches, choices.epochs, choices.lr, on_epoch or (lambda epoch: None)
-        )
-    if last.spread < COLLAPSED:
-        say(f"the embeddings collapsed to a point (spread {last.spread:.4f}): all images look alike to it.")
-    header = Header(
-        method=str(Term(spec.name, {name: str(value) for name, value in (options or {}).items()})),
-        backbone=choices.backbone,
-        dim=dim,
-        recipe=parsed.key(),
-        size=size,
-        mean=list(preprocess.mean),
-        std=list(preprocess.std),
-        interpolation=preprocess.interpolation,
-        crop=preprocess.crop,
-        data=data.ref,
-        data_digest=data.digest,
-        images=len(data.train),
-        epochs=choices.epochs,
-        batch_size=choices.batch_size,
-        lr=choices.lr,
-        seed=seed,
-        sslaudit=version("sslaudit"),
-        torch=str(torch.__version__),
+    if keep_every is not None and keep_every < 1:
+        raise UsageError(f"--keep-every {keep_every} must be above 0.")
+    first = world.rank == 0
+    earlier = earlier_run(output, resume=resume, overwrite=overwrite) if first else None
+    say = on_message if on_message is not None and first else lambda message: None
+    recipe = parse_recipe(choices.recipe or spec.recipe, named)
+    if recipe.identity:
+        raise TrainingError(f"recipe '{recipe.text}' draws no views; two equal views teach nothing.")
+    preprocess = Preprocess(
+        size=(choices.size, choices.size), mean=(0.5,) * 3, std=(0.5,) * 3, source="given"
     )
-    write_checkpoint(output, header, method.backbone, method.projector)
-    return header
-
-
-class _Batches:
-    """Two views of each training image, in a new order every epoch.
-
-    Order and views depend on the seed and the number of the epoch alone.
-    """
-
-    def __init__(
-        self,
-        data: Dataset,
-        recipe: Recipe,
-        preprocess: Preprocess,
-        batch_size: int,
-        seed: int,
-        device: str,
-    ) -> None:
-        self._data, self._recipe, self._preprocess = data, recipe, preprocess
-        self._batch_size, self._seed, self._device = batch_size, seed, device
-        whole, rest = divmod(len(data.train), batch_size)
-        self.left_over = rest == 1
-        self._steps = whole + (rest > 1)
-        self._images: dict[int, np.ndarray] = {}
-        self._room = _CACHE_BYTES
-
-    def __len__(self) -> int:
-        """Steps in an epoch."""
-        return self._steps
-
-    def epoch(self, number: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Two normalised batches (B, 3, H, W) for each step."""
-        rng = np.random.default_rng((self._seed, number))
-        order = rng.permutation(self._data.train)
-        for step in range(len(self)):
-            batch = order[step * self._batch_size : (step + 1) * self._batch_size]
-            views = make_views(
-                [self._image(int(i)) for i in batch],
-                rng.random((len(batch), 2, SLOTS)),
-                self._recipe,
-                self._preprocess,
-                identity=False,
-                device=self._device,
-            )
-            yield self._preprocess.normalise(views[:, 0]), self._preprocess.normalise(views[:, 1])
-
-    def _image(self, i: int) -> np.ndarray:
-        image = self._images.get(i)
-        if image is None:
-            image = self._data.read(i)
-            if image.nbytes <= self._room:  # small data are decoded once, large ones every epoch
-                self._images[i] = image
-                self._room -= image.nbytes
-        return image
+    device = world.device(device)
+    with connected(world, device), seeded(choices.seed, device):
+        earlier = shared(world, earlier)
+        method, dim = _built(spec, choices, preprocess, options or {})
+        precision = settle(choices.precision, device, method.backbone)
+        batches = Batches(
+            data, recipe, preprocess, choices, n_views=method.n_views, device=device, world=world
+        )
+        header = Header(
+            method=str(Term(spec.name, {name: str(value) for name, value in (options or {}).items()})),
+            dim=dim,
+            recipe=recipe.key(),
+            views=recipe.describe(preprocess.size),
+            mean=list(preprocess.mean),
+            std=list(preprocess.std),
+            interpolation=preprocess.interpolation,
+            crop=preprocess.crop,
+            data=data.ref,
+            data_digest=data.digest,
+            images=len(data.train),
+            epoch=0,
+            batch_size=batches.batch_size,
+            precision=precision,
+            processes=world.size,
+            sslaudit=version("sslaudit"),
+            torch=str(torch.__version__),
+            **_as_chosen(choices),
+        )
+        if earlier is not None:
+            refuse_another(output, earlier.header, header)
+            if earlier.training is None:
+                say(f"{output} is finished: {earlier.header.epoch} epochs of {earlier.header.method}.")
+                return earlier.header
+        _say_what_is_left_out(say, batches, min(choices.batch_size, len(data.train)), world)
+        method = with_synchronised_norms(method.to(device), world, device, batches.batch_size, say)
+        training = Training(
+            method, choices, steps=len(batches), precision=precision, device=device, world=world
+        )
+        if earlier is not None and earlier.training is not None:
+            begun = earlier.header
+            try:
+                training.restore(earlier.training["method"], earlier.training)
+            except (KeyError, TypeError, ValueError, RuntimeError) as error:
+                raise OutputError(
+                    f"--output {output} holds a run that this {header.method} cannot go on with, begun with "
+                    f"sslaudit {begun.sslaudit}; start anew with --overwrite."
+                ) from error
+            if (begun.sslaudit, begun.torch) != (header.sslaudit, header.torch):
+                say(f"begun with sslaudit {begun.sslaudit} and torch {begun.torch}: weights may differ.")
+        saves = Saves(
+            output,
+            header,
+            training,
+            seconds=save_seconds,
+            keep_every=keep_every,
+            saved=earlier is not None,
+            silent=not first,
+        )
+        if saves.place:
+            say(f"going on after {saves.place}.")
+        with ExitStack() as ends:
+            watch = None
+            if first:
+                watch = _Watch(
+                    monitor=Monitor(data, preprocess, choices, device, online),
+                    log=ends.enter_context(Log(output, after_epoch=training.course.epoch, online=online)),
+                    epochs=choices.epochs,
+                    on_epoch=on_epoch or (lambda epoch: None),
+                    on_step=on_step or (lambda done, total: None),
+                    say=say,
+                )
+            signals = ends.enter_context(Signals(patient=world.size > 1))
+            _run(training, batches, saves, signals, world, watch)
+    return saves.header
 
 
 def _run(
-    method: Method, batches: _Batches, epochs: int, lr: float, on_epoch: Callable[[Epoch], None]
-) -> Epoch:
-    """All epochs; returns the last. Raises ``TrainingError`` when loss or weights are not finite."""
-    optimiser = torch.optim.AdamW(method.parameters(), lr=lr, weight_decay=WEIGHT_DECAY)
-    steps = epochs * len(batches)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _share(step, steps))
-    for number in range(1, epochs + 1):
-        clock, losses = time.perf_counter(), []
-        for view_a, view_b in batches.epoch(number):
-            loss = method.loss(view_a, view_b)
-            if not torch.isfinite(loss):
-                raise _not_finite(f"loss is {loss.item()}", schedule.last_epoch + 1, number)
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimiser.step()
-            schedule.step()
-            losses.append(loss.item())
-        spread = _spread(method, view_a)
-        if not math.isfinite(spread):
-            raise _not_finite("embeddings are no longer finite", schedule.last_epoch, number)
+    training: Training,
+    batches: Batches,
+    saves: Saves,
+    signals: Signals,
+    world: World,
+    watch: "_Watch | None",
+) -> None:
+    """From where ``training`` stands to its end. Raises as ``train``."""
+    while training.course.epoch < training.epochs:
+        training.method.train()
+        clock = time.perf_counter()
+        for views in batches.epoch(training.course.epoch + 1, training.course.step):
+            loss, signal = agreed(world, training.step(views), signals.caught)
+            for what, value in (("loss", loss), ("norm of the gradients", training.norm)):
+                if not math.isfinite(value):
+                    raise saves.stopped(f"{what} is {value}")
+            now = time.perf_counter()
+            training.course.add(loss, len(views[0]) * world.size, now - clock)
+            clock = now
+            if watch:
+                watch.on_step(training.done, training.total)
+            if signal:
+                saves.now()
+                if watch:
+                    watch.say(f"interrupted at {saves.place}, which is saved.")
+                obey(signal)
+        saves.refuse_not_finite()
+        if watch and not watch.saw(training):
+            raise saves.stopped("embeddings are no longer finite")
+        training.begin_epoch()
+        saves.after_epoch()
+
+
+@dataclass(kw_only=True, slots=True)
+class _Watch:
+    """What the first process sees and says of a run."""
+
+    monitor: Monitor
+    log: Log
+    epochs: int
+    on_epoch: Callable[[Epoch], None]
+    on_step: Callable[[int, int], None]
+    say: Callable[[str], None]
+    collapsed: str = ""
+    """The kind of collapse that was said last."""
+
+    def saw(self, training: Training) -> bool:
+        """Report the epoch whose steps are done; whether its embeddings are finite."""
+        course = training.course
+        health = self.monitor.look(training.method)
+        if health.spread is None:
+            return False
         epoch = Epoch(
-            number=number,
-            epochs=epochs,
-            loss=sum(losses) / len(losses),
-            spread=spread,
-            seconds=time.perf_counter() - clock,
+            number=course.epoch + 1,
+            epochs=self.epochs,
+            loss=course.loss / course.step,
+            lr=training.lr,
+            spread=health.spread,
+            rank=health.rank,
+            online=health.online,
+            seconds=course.seconds,
+            images_per_second=course.images / max(course.seconds, 1e-9),
+            collapsed=health.collapsed,
         )
-        on_epoch(epoch)
-    return epoch
+        self.log.write(epoch, step=training.done)
+        self.on_epoch(epoch)
+        kind = (health.collapsed or "").partition(":")[0]
+        if kind not in ("", self.collapsed):
+            self.say(f"epoch {epoch.number}: {health.collapsed}")
+        self.collapsed = kind
+        return True
 
 
-def _not_finite(what: str, step: int, epoch: int) -> TrainingError:
-    where = f"at step {step} (epoch {epoch})"
-    return TrainingError(f"the {what} {where}; nothing was written. Try a smaller --lr.")
+def _as_chosen(choices: Choices) -> dict[str, Any]:
+    """What the header takes from ``choices`` as it is."""
+    settled = {"recipe", "batch_size", "precision"}
+    return {name: value for name, value in asdict(choices).items() if name not in settled}
 
 
-@torch.no_grad()
-def _spread(method: Method, images: Tensor) -> float:
-    method.eval()
-    h = functional.normalize(method.backbone(images), dim=1)
-    method.train()
-    return float(h.var(dim=0, correction=0).sum().sqrt())
-
-
-def _share(step: int, steps: int) -> float:
-    """Share of the peak learning rate: a linear rise, then half a cosine."""
-    rise = max(1, round(WARM_UP * steps))
-    if step < rise:
-        return (step + 1) / rise
-    return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, steps - rise)))
-
-
-def _check(data: Dataset, choices: Choices, output: Path) -> None:
-    if choices.epochs < 1:
-        raise TrainingError(f"--epochs {choices.epochs}: an encoder that was not trained is not written.")
-    if choices.batch_size < 2:
-        raise TrainingError(f"--batch-size {choices.batch_size}: a step needs at least 2 images.")
-    if len(data.train) < 2:
-        raise TrainingError(
-            f"{data.ref} has {len(data.train)} training images of {len(data)}; training needs at least 2."
+def _say_what_is_left_out(say: Callable[[str], None], batches: Batches, wanted: int, world: World) -> None:
+    if batches.batch_size < wanted:
+        say(
+            f"--batch-size {wanted}: a step takes {batches.batch_size}, an equal share for each of "
+            f"{world.size} processes."
         )
-    if choices.size < 1 or not 0 < choices.lr < math.inf:
-        raise TrainingError(f"--size {choices.size} and --lr {choices.lr} must be above 0.")
-    check_output(output)
+    if batches.left_over:
+        images = "one image" if batches.left_over == 1 else f"{batches.left_over} images"
+        say(f"batches of {batches.batch_size} leave {images} over, others in each epoch; left out there.")
+
+
+def _built(
+    spec: MethodSpec, choices: Choices, preprocess: Preprocess, options: Mapping[str, OptionValue]
+) -> tuple[Method, int]:
+    """The method with the weights that torch's generator gives, and the width D of its embeddings."""
+    net = build_backbone(choices.backbone, size=choices.size)  # drawn first: the weights that a seed gives
+    dim = embedding_dim(net.eval(), preprocess, "cpu")
+    assert spec.build is not None
+    method = spec.build(net, dim, **{name.replace("-", "_"): value for name, value in options.items()})
+    if not isinstance(method, Method):
+        raise TrainingError(f"method '{spec.name}' built a {type(method).__name__}, not a Method.")
+    return method.train(), dim

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from sslaudit.data import Dataset
-from sslaudit.errors import TrainingError, UsageError
+from sslaudit.errors import OutputError, TrainingError, UsageError
 from sslaudit.extraction import (
     AlteredImages,
     Embedder,
@@ -78,6 +78,7 @@ def refine(
     options: Mapping[str, OptionValue] | None = None,
     seed: int = 0,
     device: str = "cpu",
+    overwrite: bool = False,
     registry: Registry | None = None,
     on_message: Callable[[str], None] | None = None,
     on_progress: OnProgress | None = None,
@@ -96,6 +97,8 @@ def refine(
     check_output(output)
     if output.exists():
         _spare(output, base)
+        if not overwrite:
+            raise OutputError(f"--output {output} exists; add --overwrite to replace it.")
     if not len(data.train):
         raise TrainingError(f"{data.ref} has no training images.")
     encoder = load_encoder(base, device=device, registry=registry)

@@ -17,6 +17,7 @@ SPECS = (
         summary="contrast two views of an image with all other images of the batch (NT-Xent)",
         source="Chen et al., ICML 2020, Eq. 1",
         build=deferred("sslaudit.train.methods:simclr"),
+        heads="projector of 2 layers, width D, as published",
         options=(
             Option(name="temperature", type=float, default=0.5, help="NT-Xent temperature"),
             _HIDDEN,
@@ -28,6 +29,7 @@ SPECS = (
         summary="make the cross-correlation of two views the identity matrix",
         source="Zbontar et al., ICML 2021, Eq. 1",
         build=deferred("sslaudit.train.methods:barlow_twins"),
+        heads="projector of 3 layers; published width 8192, here 2 D",
         options=(
             Option(name="lambd", type=float, default=5e-3, help="weight of the off-diagonal"),
             _HIDDEN,
@@ -39,6 +41,7 @@ SPECS = (
         summary="predict a slow copy's projection of the other view; no negatives",
         source="Grill et al., NeurIPS 2020, Eq. 2",
         build=deferred("sslaudit.train.methods:byol"),
+        heads="projector and predictor of 2 layers; published width 4096 at D = 2048, here 2 D",
         recipe="byol",
         options=(
             Option(
@@ -58,6 +61,7 @@ SPECS = (
         summary="contrast with a queue of a slow copy's projections (MoCo v2)",
         source="He et al., CVPR 2020, Eq. 1; Chen et al., 2020 (v2)",
         build=deferred("sslaudit.train.methods:moco"),
+        heads="projector of 2 layers, width D, as published; a slow copy of both and a queue",
         recipe="moco-v2",
         options=(
             Option(name="temperature", type=float, default=0.2, help="InfoNCE temperature"),
@@ -80,6 +84,7 @@ SPECS = (
         summary="predict the other view's projection, without its gradient",
         source="Chen and He, CVPR 2021, Eq. 1 and 2",
         build=deferred("sslaudit.train.methods:simsiam"),
+        heads="projector of 3 layers, width D, and a predictor with a bottleneck of a quarter, as published",
         options=(
             Option(name="stop-gradient", type=bool, default=True, help="false lets it collapse, as a lesson"),
             Option(
@@ -94,6 +99,7 @@ SPECS = (
         summary="keep views near, each dimension's spread above 1, dimensions uncorrelated",
         source="Bardes et al., ICLR 2022, Eq. 6",
         build=deferred("sslaudit.train.methods:vicreg"),
+        heads="expander of 3 layers; published width 8192 at D = 2048, here 4 D",
         options=(
             Option(name="invariance", type=float, default=25.0, minimum=0, help="weight lambda"),
             Option(name="variance", type=float, default=25.0, minimum=0, help="weight mu"),
@@ -107,6 +113,7 @@ SPECS = (
         summary="pretext task: by which quarter turn was the view rotated",
         source="Gidaris et al., ICLR 2018, Eq. 3",
         build=deferred("sslaudit.train.methods:rotation"),
+        heads="one linear layer of four classes on h",
         recipe="crop+flip",
     ),
     MethodSpec(
@@ -114,6 +121,7 @@ SPECS = (
         summary="generative: an encoder that inverts a small adversarial generator",
         source="Donahue et al., ICLR 2017, Eq. 3",
         build=deferred("sslaudit.train.methods:bigan"),
+        heads="one linear layer to the latent; a small generator and discriminator",
         recipe="flip",
         options=(
             _width("latent", "dimensions of the generator's input", 64),

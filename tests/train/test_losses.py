@@ -54,6 +54,55 @@ def test_nt_xent_is_the_double_loop(n: int, temperature: float) -> None:
     assert half == pytest.approx(naive_nt_xent(a.numpy(), b.numpy(), 1.0), rel=1e-2, abs=1e-2)
 
 
+PUBLISHED_A = """
+ 0.034193  1.359748  1.224721 -0.510307 -0.297970 -0.527384  0.569726 -0.056064
+ 0.746886 -1.847325  1.566549 -0.096432  0.680378 -0.136566 -0.379099  0.463110
+ 0.824514 -0.202530 -0.152786  0.685699 -0.870341 -1.514384  0.394982 -0.670566
+-1.920341 -0.814054 -0.467598 -1.193202 -1.492464  0.036638  0.897249 -0.233132
+-0.743596  0.384994  0.717236 -0.300011  0.544668  1.042875 -0.206956 -0.813516
+ 0.347651  0.247546  1.098813 -1.284581 -0.661613 -0.838167 -1.734015  0.126435"""
+PUBLISHED_B = """
+ 0.527804 -0.738790  1.385647  0.821924  0.627376  0.401707  0.955670 -1.331980
+ 0.613930  0.602777 -1.767719  0.347030 -0.250421  0.781523 -0.439062 -0.018241
+ 0.342852 -0.876262  0.598597 -0.104963  0.492483 -0.521838  1.086202  0.605202
+-0.178025  0.631957  1.259755  1.791176 -1.573576  0.883132  0.465069 -0.093861
+-1.006665  1.257189 -1.261738  0.566945  1.301868 -1.599669 -0.302518 -1.309217
+ 0.244054  1.514375  2.023556 -1.778114 -0.574949  0.703545  1.579373  0.421211"""
+
+
+@pytest.mark.parametrize(
+    ("rows", "temperature", "scales", "zero", "expected"),
+    [
+        (6, 0.5, (1, 1), None, 2.5279858492595797),
+        (6, 0.1, (1, 1), None, 4.977421949949677),
+        (6, 0.01, (1, 1), None, 44.339393650927555),
+        (6, 1e-3, (1, 1), None, 443.3202230753713),
+        (6, 0.5, (100, 0.01), None, 2.5279964625979185),
+        (6, 0.5, (1, 1), 2, 2.573329729301903),
+        (2, 0.1, (1, 1), None, 4.201311719202744),
+        (1, 0.1, (1, 1), None, 0.0),
+    ],
+)
+def test_nt_xent_has_its_known_values(
+    rows: int, temperature: float, scales: tuple[float, float], zero: int | None, expected: float
+) -> None:
+    """Values to 16 digits, from float64 loops; the scaled inputs are rounded to six places."""
+    a, b = (
+        torch.tensor([float(x) for x in text.split()], dtype=torch.float64).reshape(6, 8)[:rows] * scale
+        for text, scale in zip((PUBLISHED_A, PUBLISHED_B), scales, strict=True)
+    )
+    a, b = a.round(decimals=6), b.round(decimals=6)
+    if zero is not None:
+        a[zero] = 0
+    for dtype, rel in ((torch.float64, 1e-12), (torch.float32, 1e-5), (torch.float16, 1e-2)):
+        x, y = a.to(dtype, copy=True).requires_grad_(), b.to(dtype)
+        for first, second in ((x, y), (y, x)):
+            loss = nt_xent(first, second, temperature=temperature)
+            assert loss.item() == pytest.approx(expected, rel=rel, abs=1e-7)
+        loss.backward()
+        assert torch.isfinite(x.grad).all()
+
+
 def test_nt_xent_closed_forms() -> None:
     same = torch.ones(8, 10)
     assert float(nt_xent(same, same, temperature=0.07)) == pytest.approx(math.log(15), rel=1e-6)
@@ -72,22 +121,6 @@ def test_nt_xent_normalises_rows_of_any_length() -> None:
     a, b = batch(6, 8, seed=4, dtype=torch.float32)
     expected = naive_nt_xent(a.double().numpy(), b.double().numpy(), 0.5)
     assert float(nt_xent(a * 100, b * 0.01)) == pytest.approx(expected, rel=1e-5)
-
-
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_losses_in_half_precision_and_under_autocast(dtype: torch.dtype) -> None:
-    a, b = batch(16, 8, seed=5, dtype=torch.float32)
-    for loss in (nt_xent, barlow_twins):
-        full = float(loss(a, b))
-        assert float(loss(a.to(dtype), b.to(dtype))) == pytest.approx(full, rel=1e-2)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            assert float(loss(a, b)) == full
-
-
-def test_losses_have_the_gradients_of_their_values() -> None:
-    a, b = (z.requires_grad_() for z in batch(5, 3, seed=6))
-    assert torch.autograd.gradcheck(lambda x, y: nt_xent(x, y, temperature=0.3), (a, b))
-    assert torch.autograd.gradcheck(lambda x, y: barlow_twins(x, y, lambd=0.1), (a, b))
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])

@@ -35,7 +35,6 @@ def test_a_backbone_embeds(name: str, size: int, dim: int, parameters: int) -> N
 
 
 def test_every_backbone_has_a_summary() -> None:
-    assert set(BACKBONES) == {"conv3", "resnet18", "resnet18-cifar"}
     assert all(build_backbone(name, seed=0) and summary for name, summary in BACKBONES.items())
 
 

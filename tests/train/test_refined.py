@@ -19,6 +19,7 @@ from sslaudit.refs import EncoderRef
 from sslaudit.registry import installed
 from sslaudit.specs import MethodSpec, Option
 from sslaudit.train import bases, loop
+from sslaudit.train.choices import Choices
 from sslaudit.train.refined import RefinedHeader, is_refined, layers_of, read_refined, write_refined
 from sslaudit.train.refinement import Learned, Task, refine
 
@@ -34,9 +35,9 @@ def digits() -> Dataset:
 def trained(digits: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("trained") / "base.pt"
     registry = installed()
-    choices = {"size": 8, "recipe": "crop(scale=0.5)", "epochs": 1, "batch_size": 64}
+    choices = Choices(size=8, recipe="crop(scale=0.5)", epochs=1, batch_size=64)
     train = registry.methods.get("simclr")
-    loop.train(train, digits, output=file, named=registry.recipes.usable(), **choices)
+    loop.train(train, digits, output=file, named=registry.recipes.usable(), choices=choices)
     return file
 
 
@@ -309,7 +310,9 @@ def test_no_file_below_is_written_over(file: Path, base: Path, digits: Dataset) 
             f"--output {output} is below {file}, which is refined, and the result needs it beside it."
         )
     assert base.read_bytes() == content
-    refined(base, file, digits, seed=1)  # on nothing that it needs
+    with pytest.raises(OutputError, match="exists; add --overwrite"):
+        refined(base, file, digits, seed=1)
+    refined(base, file, digits, seed=1, overwrite=True)  # on nothing that it needs
 
 
 def test_a_head_on_an_untrained_base_is_no_control(digits: Dataset, tmp_path: Path) -> None:

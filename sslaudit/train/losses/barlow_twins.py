@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from sslaudit.train.losses.precision import in_float32
+
 
 def cross_correlation(z_a: Tensor, z_b: Tensor) -> Tensor:
     """C (D, D) of two batches (N, D), each dimension standardised over its own batch with ddof 0.
@@ -25,6 +27,7 @@ def _standardise(z: Tensor) -> Tensor:
     return centred.where(varies, 0.0) / variance.where(varies, 1.0).sqrt()
 
 
+@in_float32
 def barlow_twins(z_a: Tensor, z_b: Tensor, *, lambd: float = 5e-3) -> Tensor:
     """sum_i (1 - C_ii)^2 + lambda sum_{i != j} C_ij^2 of the cross-correlation C.
 
@@ -33,9 +36,7 @@ def barlow_twins(z_a: Tensor, z_b: Tensor, *, lambd: float = 5e-3) -> Tensor:
 
     Source: Zbontar et al., ICML 2021, Eq. 1.
     """
-    dtype = torch.promote_types(torch.promote_types(z_a.dtype, z_b.dtype), torch.float32)
-    with torch.autocast(z_a.device.type, enabled=False):
-        c = cross_correlation(z_a.to(dtype), z_b.to(dtype))  # D x D
-        on = torch.diagonal(c)
-        off = c.square().sum() - on.square().sum()
-        return (1 - on).square().sum() + lambd * off
+    c = cross_correlation(z_a, z_b)  # D x D
+    on = torch.diagonal(c)
+    off = c.square().sum() - on.square().sum()
+    return (1 - on).square().sum() + lambd * off

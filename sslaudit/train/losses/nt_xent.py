@@ -4,7 +4,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from sslaudit.train.losses.precision import in_float32
+from sslaudit.train.losses.unit import unit_rows
 
+
+@in_float32
 def nt_xent(z_a: Tensor, z_b: Tensor, *, temperature: float = 0.5) -> Tensor:
     """Mean over the 2N views of -log softmax of the positive among the 2N - 1 other views.
 
@@ -15,12 +19,8 @@ def nt_xent(z_a: Tensor, z_b: Tensor, *, temperature: float = 0.5) -> Tensor:
     Source: Chen et al., ICML 2020, Eq. 1.
     """
     n = z_a.shape[0]
-    with torch.autocast(z_a.device.type, enabled=False):
-        z = torch.cat([z_a, z_b])  # 2N x D
-        z = z.to(torch.promote_types(z.dtype, torch.float32))
-        norm = z.norm(dim=1, keepdim=True)
-        z = z / norm.where(norm > 0, 1.0)  # a floor of 1e-12 would give a zero row gradients of 1e12
-        itself = torch.eye(2 * n, dtype=torch.bool, device=z.device)
-        logits = (z @ z.T / temperature).masked_fill(itself, float("-inf"))  # 2N x 2N
-        positive = torch.arange(2 * n, device=z.device).roll(n)  # the other view of each view
-        return functional.cross_entropy(logits, positive)
+    z = unit_rows(torch.cat([z_a, z_b]))  # 2N x D
+    itself = torch.eye(2 * n, dtype=torch.bool, device=z.device)
+    logits = (z @ z.T / temperature).masked_fill(itself, float("-inf"))  # 2N x 2N
+    positive = torch.arange(2 * n, device=z.device).roll(n)  # the other view of each view
+    return functional.cross_entropy(logits, positive)

@@ -4,6 +4,8 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+from sslaudit.errors import UsageError
+
 
 class Method(nn.Module):
     """What the loop trains. A method of yours subclasses this and defines ``loss``.
@@ -35,3 +37,9 @@ class Method(nn.Module):
     def forward(self, *views: Tensor) -> Tensor:
         """``loss``, under the name that data-parallel wrappers call."""
         return self.loss(*views)
+
+
+def check_option(fits: bool, method: str, option: str, value: object, rule: str) -> None:
+    """Raises ``UsageError`` with the rule that ``value`` breaks, unless it ``fits``."""
+    if not fits:
+        raise UsageError(f"{method}: option {option}={value} must {rule}.")

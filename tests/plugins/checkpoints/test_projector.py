@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from sslaudit import load_dataset, load_encoder
 from sslaudit.data import subset
 from sslaudit.registry import installed
+from sslaudit.train.choices import Choices
 from sslaudit.train.loop import train
 
 LAYOUTS = {
@@ -116,10 +117,7 @@ def test_own_checkpoints_bring_theirs(tmp_path: Path) -> None:
         subset(load_dataset("digits"), max_images=64),
         output=tmp_path / "own.pt",
         named=registry.recipes.usable(),
-        size=8,
-        recipe="crop(scale=0.5)",
-        epochs=1,
-        batch_size=32,
+        choices=Choices(size=8, recipe="crop(scale=0.5)", epochs=1, batch_size=32),
     )
     stored = torch.load(tmp_path / "own.pt", weights_only=True)["projector"]
     encoder = load_encoder(str(tmp_path / "own.pt"))
