@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: demo test test-slow check fix bench clean
+.PHONY: demo test test-slow check fix bench tables clean
 
 demo: .venv/ready
 	$(BIN)/sslaudit demo
@@ -31,6 +31,12 @@ PEERS := lightly==1.6.0 clip-benchmark==1.6.2 pytorch-lightning==2.6.6 lightning
 bench: .venv/ready
 	$(BIN)/pip install --quiet --upgrade --target .cache/peers --no-deps $(PEERS)
 	PYTHONPATH=.cache/peers $(BIN)/python -m benchmarks
+
+# Three suites at their CPU scale: about half an hour on two cores. The same command goes on where it stopped.
+tables: .venv/ready
+	for suite in slides-table-1 slides-table-2 slides-figure-3; do \
+		$(BIN)/sslaudit sweep registry/suites/$$suite.toml --scale cpu --output reports/$$suite || exit 1; \
+	done
 
 # torch and torchvision are resolved in one go, so that they fit each other.
 .venv/ready: pyproject.toml

@@ -313,13 +313,14 @@ class Odd:
 
 
 def test_what_it_says_to_type_next_can_be_typed(run_here: Run, base: Path, tmp_path: Path) -> None:
-    """A file without an ending of weights, one that reads like a scheme, and one with a trusted base."""
+    """Files without an ending of weights, like a scheme and like a flag, and one with a trusted base."""
     content = torch.load(base, weights_only=True)
     torch.save({**content, "odd": Odd()}, tmp_path / "odd.pt")
     make_photos(tmp_path / "photos", each=8)
     for output, encoder, flags, said in (
         ("boosted", "base.pt", (), "./boosted base.pt"),
         ("two:one.pt", "base.pt", (), "./two:one.pt base.pt"),
+        ("-one.pt", "base.pt", (), "./-one.pt base.pt"),
         (
             *("boosted.pt", "odd.pt", ("--trust-pickle",)),
             "file,trust-pickle=yes:boosted.pt file,trust-pickle=yes:odd.pt",

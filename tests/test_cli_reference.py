@@ -67,11 +67,13 @@ def test_it_is_trained_once_and_compared(run_here: Run, tmp_path: Path, own_cach
     assert "trained here (conv3" in (tmp_path / "reports" / "stub-x" / "card.html").read_text()
     assert from_json(to_json(ours), "x").references == ours.references
 
-    other = replace(theirs, data=replace(theirs.data, recipe="crop@1"))
+    plain = replace(theirs, data=replace(theirs.data, recipe="crop@1"))
+    assert compared(ours, plain, record.what) == record, "accuracy is of plain images"
+    other = replace(theirs, data=replace(theirs.data, digest="0"))
     collapsed = replace(theirs, checks=(Check(name="rank", status="fail", message="rank 1."),))
     unscored = replace(ours, metrics=())
     for pair, why in (
-        ((ours, other), "data recipe is crop@1 in one"),
+        ((ours, other), "data digest is 0 in one"),
         ((ours, collapsed), "failed its check 'rank'"),
         ((unscored, theirs), "no accuracy"),
     ):

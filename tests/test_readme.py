@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -24,6 +25,7 @@ def test_every_command_runs(run_here: Run, tmp_path: Path) -> None:
         dark.parent.mkdir(parents=True, exist_ok=True)
         Image.open(file).point(lambda level: level // 3).save(dark)
     torch.save(build_backbone("resnet18", seed=0).state_dict(), tmp_path / "model.pt")
+    shutil.copytree(ROOT / "registry" / "suites", tmp_path / "registry" / "suites")
     assert len(COMMANDS) >= 9
     for command in COMMANDS:
         name, *args = shlex.split(command)

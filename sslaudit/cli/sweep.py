@@ -9,11 +9,12 @@ import typer
 
 from sslaudit.cli.guard import complain, guarded, registry
 from sslaudit.cli.output import prepared
-from sslaudit.errors import UsageError
+from sslaudit.errors import CardError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from sslaudit.report.card import ReportCard
     from sslaudit.sweep.plan import Run, Status, Sweep
 
 Some = Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only these; may be repeated.")]
@@ -70,7 +71,8 @@ def sweep(
     if opened.labels is None or not len(opened.test):
         raise UsageError(f"{opened.ref} has no labels or no held-out images; a table needs both.")
     before = standings(asked, found, overwrite=overwrite)
-    count = jobs or ((os.cpu_count() or 1) if picked == "cpu" else 1)
+    todo = sum(status != "finished" for status in before.values())
+    count = min(jobs or ((os.cpu_count() or 1) if picked == "cpu" else 1), max(1, todo))
     _say_plan(asked, before, len(opened.train), count)
     if dry_run:
         for run in asked.runs:
@@ -84,22 +86,26 @@ def sweep(
         with closing(outcomes):
             for done, outcome in enumerate(outcomes, 1):
                 stand = f"failed: {outcome.reason}" if outcome.reason else f"{outcome.seconds:.0f} s"
-                complain(
-                    f"[{done} of {sum(s != 'finished' for s in before.values())}] {outcome.run}: {stand}"
-                )
+                complain(f"[{done} of {todo}] {outcome.run}: {stand}")
                 if outcome.reason:
                     failures[outcome.run] = outcome.reason
         return _report(asked, failures)
 
 
-def _report(asked: "Sweep", failures: "Mapping[Run, str]") -> int:
+def _report(asked: "Sweep", failures: "dict[Run, str]") -> int:
     from sslaudit.report.card import read_card
     from sslaudit.report.terminal import console
     from sslaudit.sweep.render import terminal
     from sslaudit.sweep.results import write_results
     from sslaudit.sweep.table import make_table
 
-    cards = {run: read_card(run.folder) for run in asked.runs if run not in failures}
+    cards: dict[Run, ReportCard] = {}
+    for run in asked.runs:
+        if run not in failures:
+            try:
+                cards[run] = read_card(run.folder)
+            except CardError as error:
+                failures[run] = f"{error} Delete it, and the same command audits the run again."
     table = make_table(asked, cards, failures)
     write_results(table, asked.output)
     console().print(terminal(table))
@@ -112,11 +118,14 @@ def _say_plan(asked: "Sweep", before: "Mapping[Run, Status | None]", images: int
     n = {
         status: sum(one == status for one in before.values()) for status in ("finished", "trained", "started")
     }
+    from sslaudit.report.words import plural
+
     scale = asked.scale
     complain(
-        f"{len(asked.runs)} runs: {len(asked.methods)} methods x {len(asked.rows)} rows x {len(asked.seeds)} "
-        f"seeds; {scale.backbone} at {scale.size} px, {scale.epochs} epochs of {images:,} images of "
-        f"{asked.data}; {jobs} at a time on {asked.device}."
+        f"{plural(len(asked.runs), 'run', 'runs')}: {plural(len(asked.methods), 'method', 'methods')} x "
+        f"{plural(len(asked.rows), 'row', 'rows')} x {plural(len(asked.seeds), 'seed', 'seeds')}; "
+        f"{scale.backbone} at {scale.size} px, {plural(scale.epochs, 'epoch', 'epochs')} of {images:,} "
+        f"images of {asked.data}; {jobs} at a time on {asked.device}."
     )
     if len(asked.runs) > sum(one is None for one in before.values()):
         complain(

@@ -147,7 +147,9 @@ def _train(
         build_backbone(choices.backbone, size=choices.size)
     where, by = pick_device(device), read_online(online)
     world = World.from_environment()
-    with EpochMeter(silent=world.rank > 0) as meter, _told_how_to_go_on(output, world):
+    with EpochMeter(silent=world.rank > 0) as meter, _told_how_to_go_on(output, world, overwrite=overwrite):
+        if resume and not output.exists():
+            meter.say(f"nothing was saved in {output} yet; the run starts from the beginning.")
         header = run(
             spec,
             load_dataset(data, registry=found),
@@ -174,13 +176,14 @@ def _train(
 
 
 @contextmanager
-def _told_how_to_go_on(output: Path, world: World) -> Iterator[None]:
+def _told_how_to_go_on(output: Path, world: World, *, overwrite: bool) -> Iterator[None]:
     """What to type after an interruption that left something to go on from."""
     try:
         yield
     except (KeyboardInterrupt, SystemExit):
         if world.rank == 0 and output.exists():
-            complain(f"to go on from {output}: the same command with --resume.")
+            instead = " in place of --overwrite" if overwrite else ""
+            complain(f"to go on from {output}: the same command with --resume{instead}.")
         raise
 
 
@@ -250,7 +253,8 @@ def _say_next(output: Path, refs: list[str], data: str) -> None:
 
 
 def _named(output: Path, base: EncoderRef | None = None) -> str:
-    """The reference of what was written, with the trust that the encoder below it was given."""
+    """The reference of what was written, as a command takes it, with the trust that the encoder below
+    it was given."""
     from sslaudit.train.bases import TRUST
 
     given = tuple(pair for pair in base.target().options if pair[0] in TRUST) if base else ()
@@ -260,7 +264,7 @@ def _named(output: Path, base: EncoderRef | None = None) -> str:
         bare = EncoderRef.parse(str(output)) == EncoderRef("file", str(output))
     except RefError:
         bare = False
-    return str(output) if bare else f"./{output}"
+    return str(output) if bare and not str(output).startswith("-") else f"./{output}"
 
 
 def _flag(name: str) -> str:

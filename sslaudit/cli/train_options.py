@@ -72,7 +72,11 @@ Seed = Annotated[int, typer.Option(help="Seed of weights, batches and views.", r
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.", rich_help_panel=_RUN)]
 Resume = Annotated[
     bool,
-    typer.Option("--resume", help="Go on with the unfinished run in FILE.", rich_help_panel=_RUN),
+    typer.Option(
+        "--resume",
+        help="Go on with the unfinished run in FILE; begin one if there is none.",
+        rich_help_panel=_RUN,
+    ),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace FILE.", rich_help_panel=_RUN)]
 KeepEvery = Annotated[

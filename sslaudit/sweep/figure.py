@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from html import escape
 from math import ceil, floor, log10
 
+from sslaudit.report.words import cut
 from sslaudit.results import number
 from sslaudit.sweep.sentences import heading
 from sslaudit.sweep.table import Cell, Measured, Table
 
-WIDTH, HEIGHT = 720, 440
+WIDTH, HEIGHT = 720, 448
 LEFT, RIGHT, TOP, BOTTOM = 66, 700, 44, 380
 FONT, LETTER = 12, 6.6
 """Size of the text, and about how wide a letter of it is, in pixels."""
@@ -55,10 +56,11 @@ def figure(table: Table) -> str:
         )
         for cell in cells
     ]
-    parts += _frame(across, down, cells[0])
-    bars = _whiskers(points, across.place, down.place)
-    parts += bars[0] + [_marker(point.x, point.y, point.place) for point in points]
-    parts += _labels(points, bars[1])
+    bars, boxes = _whiskers(points, across.place, down.place)
+    said = "bars: 95 % over seeds" if bars else "one seed: no bars"
+    parts += _frame(across, down, cells[0], said)
+    parts += bars + [_marker(point.x, point.y, point.place) for point in points]
+    parts += _labels(points, boxes)
     parts += _legend(methods)
     return _svg(parts)
 
@@ -88,7 +90,7 @@ def _round_step(rough: float) -> float:
     return next(times * power for times in (1, 2, 5, 10) if times * power >= rough * 0.999)
 
 
-def _frame(across: _Axis, down: _Axis, known: Cell) -> list[str]:
+def _frame(across: _Axis, down: _Axis, known: Cell, bars: str) -> list[str]:
     parts = []
     for tick in down.ticks:
         y = down.place(tick)
@@ -100,6 +102,7 @@ def _frame(across: _Axis, down: _Axis, known: Cell) -> list[str]:
     said = {"lower": " (lower is better)", "higher": " (higher is better)"}
     x_name = heading(known.against[0]) + said.get(known.against[0].direction, "")
     parts.append(_text((LEFT + RIGHT) / 2, BOTTOM + 42, x_name, "middle"))
+    parts.append(_text(RIGHT, BOTTOM + 58, bars, "end", ' class="soft"'))
     middle = (TOP + BOTTOM) / 2
     turned = f' transform="rotate(-90 16 {middle:.0f})"'
     parts.append(_text(16, middle, f"accuracy, {known.accuracy.term}", "middle", turned))
@@ -143,13 +146,16 @@ def _labels(points: Sequence[_Point], taken: Sequence[tuple[float, float, float,
     boxes = [*taken, *((p.x - 6, p.y - 6, p.x + 6, p.y + 6) for p in points)]
     parts = []
     for point in sorted(points, key=lambda p: (p.y, p.x)):
-        name = point.cell.row
+        name = cut(point.cell.row, 24)
         width = LETTER * len(name)
         for dx, dy in _AROUND:
             left = point.x + (dx if dx > 0 else dx - width if dx < 0 else -width / 2)
             box = (left - 1, point.y + dy - FONT + 1, left + width + 1, point.y + dy + 3)
             if _free(box, boxes):
                 break
+        else:
+            left = min(max(left, LEFT + 2), RIGHT - width)
+            dy = min(max(dy, TOP - point.y), BOTTOM - 4 - point.y)
         boxes.append(box)
         if abs(dx) + abs(dy) > 40:
             end = left if dx > 0 else left + width
@@ -178,8 +184,7 @@ def _legend(methods: Sequence[str]) -> list[str]:
     for place, method in enumerate(methods):
         parts.append(_marker(x + 6, 20, place))
         parts.append(_text(x + 17, 24, method))
-        x += 17 + LETTER * len(method) + 26
-    parts.append(_text(RIGHT, 24, "bars: 95 % over seeds", "end", ' class="soft"'))
+        x += 17 + LETTER * len(method) + 18
     return parts
 
 

@@ -17,6 +17,7 @@ from sslaudit.report import strict_json
 from sslaudit.specs import OptionValue, read_options
 from sslaudit.sweep.files import write_text
 from sslaudit.sweep.suite import Scale, Suite
+from sslaudit.train.backbones import build_backbone
 from sslaudit.train.choices import Choices
 
 Status = Literal["started", "trained", "finished", "failed"]
@@ -137,16 +138,19 @@ def plan_sweep(
     """All runs of a suite, or those of some methods, rows and seeds, checked before any work.
 
     Runs of one seed stand together, so that a sweep that is stopped has whole tables of fewer seeds.
-    Raises ``UsageError`` and ``RefError`` for a name that nobody offers and an option that is wrong.
+    Raises ``UsageError`` and ``RefError`` for a name that nobody offers, an option that is wrong, and an
+    accuracy that is none.
     """
     chosen = suite.scale(scale)
     named = _some("method", methods, list(chosen.methods))
     picked = _some("row", rows, suite.names)
     drawn = _some("seed", seeds, list(chosen.seeds))
-    plan = make_plan(registry, [suite.audit.accuracy, *suite.audit.against])
-    terms = [
-        make_plan(registry, [text]).metrics[-1].term for text in (suite.audit.accuracy, *suite.audit.against)
-    ]
+    asked = (suite.audit.accuracy, *suite.audit.against)
+    plan = make_plan(registry, asked)
+    measured = [make_plan(registry, [text]).metrics[-1] for text in asked]
+    if measured[0].spec.group != "quality":
+        raise UsageError(f"audit.accuracy: '{suite.audit.accuracy}' does not say how good an encoder is.")
+    build_backbone(chosen.backbone, seed=0, size=chosen.size)  # it is refused before any work
     for row in picked:
         parse_recipe(suite.row(row).recipe, registry.recipes.usable())
     for method in named:
@@ -158,8 +162,8 @@ def plan_sweep(
         data=data.ref,
         data_digest=data.digest,
         device=device,
-        accuracy=terms[0],
-        against=tuple(terms[1:]),
+        accuracy=measured[0].term,
+        against=tuple(metric.term for metric in measured[1:]),
         versions=tuple(f"{metric.term} v{metric.spec.version}" for metric in plan.metrics),
         runs=tuple(
             Run(method=method, row=row, seed=seed, folder=output / method / row / f"seed-{seed}")

@@ -13,6 +13,11 @@ from sslaudit.sweep.suite import Published
 from sslaudit.sweep.table import Cell, GoesWith, Measured, Table
 
 REPORTED = "reported, not measured here"
+_LONGEST = 16
+"""Letters that names and heads are given beside numbers, which are never cut."""
+
+_Columns = list[tuple[tuple[str, str], tuple[str, ...]]]
+"""The two lines of a head, and a number for each row."""
 
 
 def terminal(table: Table) -> RenderableType:
@@ -81,18 +86,36 @@ def comma_separated(table: Table) -> str:
 
 
 def _measured(cells: Sequence[Cell]) -> RenderableType:
-    """The rows of one method: accuracy and the first metric with intervals, the others by value."""
+    """The rows of one method: accuracy and the first metric with intervals, the others by value.
+
+    Metrics that 80 columns do not take stand in further lines.
+    """
+    heads = [("accuracy", ""), *map(_two_lines, cells[0].against)]
+    shown = [
+        [_whole(cell.accuracy), _whole(cell.against[0]), *map(say.value, cell.against[1:])] for cell in cells
+    ]
+    names = min(max(len(cell.row) for cell in cells), _LONGEST)
+    blocks, room = list[_Columns](), 0
+    for head, values in zip(heads, zip(*shown, strict=True), strict=True):
+        width = max(*map(len, values), min(max(map(len, head)), _LONGEST)) + 1
+        if width > room:
+            blocks.append([])
+            room = 80 - 2 - names
+        blocks[-1].append((head, values))
+        room -= width
+    return Group(Text(cells[0].method, style="bold"), *(_block(cells, block) for block in blocks))
+
+
+def _block(cells: Sequence[Cell], columns: _Columns) -> RenderableType:
     grid = Grid.grid(padding=(0, 1, 0, 0))
-    for _ in range(2 + len(cells[0].against)):
-        grid.add_column(no_wrap=True)
-    heads = [_two_lines(one) for one in cells[0].against]
-    grid.add_row("", "accuracy", *(Text(first) for first, _ in heads))
-    grid.add_row("", "", *(Text(second) for _, second in heads))
-    for cell in cells:
-        first, *others = cell.against
-        shown = [_whole(cell.accuracy), _whole(first), *map(say.value, others)]
-        grid.add_row(Text(f" {cell.row}"), *map(Text, shown))
-    return Group(Text(cells[0].method, style="bold"), grid)
+    grid.add_column(overflow="fold")
+    for _, values in columns:
+        grid.add_column(no_wrap=True, min_width=max(map(len, values)))
+    for line in (0, 1):
+        grid.add_row("", *(Text(head[line]) for head, _ in columns))
+    for place, cell in enumerate(cells):
+        grid.add_row(Text(f" {cell.row}"), *(Text(values[place]) for _, values in columns))
+    return grid
 
 
 def _two_lines(measured: Measured) -> tuple[str, str]:
@@ -114,7 +137,7 @@ def _correlations(table: Table) -> RenderableType:
 
 def _reported(reported: Published) -> RenderableType:
     grid = Grid.grid(padding=(0, 2, 0, 0))
-    grid.add_row("", *reported.columns)
+    grid.add_row("", *map(Text, reported.columns))
     for name, cells in reported.rows.items():
         grid.add_row(Text(f"  {name}"), *(Text(_mean_and_deviation(cell)) for cell in cells))
     return Group(Text(f"{reported.data} ({REPORTED}): {reported.source}"), grid)

@@ -6,14 +6,14 @@ recorded with its reason, and the others go on.
 
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
 import torch
 
 from sslaudit.audit import Line
 from sslaudit.data import Dataset
-from sslaudit.errors import DataError, SslauditError
+from sslaudit.errors import DataError, OutputError, SslauditError
 from sslaudit.loading import load_dataset
 from sslaudit.refs import EncoderRef
 from sslaudit.registry import Registry
@@ -77,6 +77,7 @@ class Worker:
             metrics=[sweep.accuracy, *sweep.against],
             views=sweep.suite.audit.views,
             device=sweep.device,
+            precision="fp32",  # auto goes by what is faster at the moment, and so differs between runs
             anchors=False,
             cache=False,
         )
@@ -94,7 +95,7 @@ class Worker:
             reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
         else:
             return Outcome(run=run, before=before, seconds=time.perf_counter() - clock)
-        write_record(run, replace(record, status="failed", reason=reason))
+        _record_failure(run, record, reason)
         return Outcome(run=run, before=before, reason=reason, seconds=time.perf_counter() - clock)
 
     def _do(self, run: Run, record: Record, before: Status | None) -> None:
@@ -128,17 +129,26 @@ def _other_process(sweep: Sweep) -> Callable[[tuple[Run, Status | None]], Outcom
 
     registry = installed()
     torch.set_num_threads(1)
-    data = load_dataset(sweep.data, registry=registry)
-    if data.digest != sweep.data_digest:
-        raise DataError(f"{sweep.data} is not what it was when the sweep began.")
+    try:
+        data = load_dataset(sweep.data, registry=registry)
+        if data.digest != sweep.data_digest:
+            raise DataError(f"{sweep.data} is not what it was when the sweep began.")
+    except SslauditError as error:
+        reason = str(error)
+        return lambda task: Outcome(run=task[0], before=task[1], reason=reason)
     worker = Worker(sweep, registry, data)
     return lambda task: worker.outcome(*task)
 
 
 def _died(sweep: Sweep, registry: Registry, run: Run, before: Status | None, how: object) -> Outcome:
     reason = f"its process ended: {how}"
-    write_record(run, replace(wanted(sweep, run, registry), status="failed", reason=reason))
+    _record_failure(run, wanted(sweep, run, registry), reason)
     return Outcome(run=run, before=before, reason=reason)
+
+
+def _record_failure(run: Run, record: Record, reason: str) -> None:
+    with suppress(OutputError):  # of a full disk: its record says that it was started
+        write_record(run, replace(record, status="failed", reason=reason))
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from sslaudit.report.words import plural
 from sslaudit.results import Interval, number
 from sslaudit.sweep.table import GoesWith, Measured, Pair, Table
 
@@ -24,14 +25,15 @@ def reading(table: Table) -> list[str]:
         f"Accuracy: {accuracy.term} on the held-out images, of the last epoch: nothing was chosen on them.",
         f"[ ]: 95 % over the images, of the mean over {_seeds(n)}.",
     ]
-    if reach := next((c.accuracy.over_seeds for c in table.cells if c.accuracy.over_seeds), None):
-        said.append(
-            f"+-: 95 % over seeds, {reach.method}; {_few(n)}right where seeds scatter like a normal variable."
-        )
+    if found := dict.fromkeys(c.accuracy.over_seeds.method for c in table.cells if c.accuracy.over_seeds):
+        how = ", or ".join(found)
+        said.append(f"+-: 95 % over seeds, {how}; {_few(n)}right where seeds scatter like a normal variable.")
     else:
         said.append("One seed says nothing of the scatter over seeds.")
-    if of_data := next((m for m in table.cells[0].against if not m.over_seeds and m.over_images), None):
-        said.append(f"{heading(of_data)}: a property of data and recipe, the same for methods and seeds.")
+    of_data = {heading(m): m.over_images for m in table.cells[0].against if m.of_data}
+    if of_data:
+        said.append(f"{'; '.join(of_data)}: of data and recipe alone, the same for methods and seeds.")
+    said += dict.fromkeys(f"[ ] there: {limits.method}." for limits in of_data.values() if limits)
     return said
 
 
@@ -44,8 +46,8 @@ def order(table: Table) -> list[str]:
             continue
         right = sum(pair.verdict == "as reported" for pair in pairs)
         said.append(
-            f"{method}: of {len(pairs)} pairs of rows whose order is reported, {right} stand so here, by the "
-            "interval over paired seeds."
+            f"{method}: of {plural(len(pairs), 'pair', 'pairs')} of rows whose order is reported, {right} "
+            "told apart that way here, by the interval over paired seeds."
         )
         said += [_pair(pair) for pair in pairs if pair.verdict != "as reported"]
     return said
@@ -66,7 +68,7 @@ def correlations(table: Table) -> list[str]:
     if not found:
         return ["Fewer than three rows have no order to speak of."]
     said = [
-        f"Ranks of {n} rows, means over seeds; p by permutation, {_smallest(found, n)} at least."
+        f"Ranks of {n} rows, means over seeds; p two-sided by permutation, {_smallest(found, n)} at least."
         for n in dict.fromkeys(one.spearman.n for one in found)
     ]
     lower = dict.fromkeys(one.label.partition(",")[0] for one in found if one.direction == "lower")

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from scipy.stats import t as student
 
 from sslaudit.correlation import RankCorrelation, kendall, spearman
+from sslaudit.refs import DataRef
 from sslaudit.report.card import MetricRecord, ReportCard
 from sslaudit.report.samples import by_image, scored_by
 from sslaudit.results import Interval
@@ -34,6 +35,8 @@ class Measured:
     at: str
     """What stands beside the value, such as delta."""
     direction: str
+    of_data: bool
+    """Whether it read no features, so that methods and seeds have the same value."""
     value: float | None
     """Mean over seeds."""
     seeds: dict[str, float]
@@ -106,6 +109,7 @@ class Table:
     failures: dict[str, str]
     """By run, why it has no card."""
     notes: tuple[str, ...]
+    """Of the suite, and of the scale where it ran on the data of that."""
     published: tuple[Published, ...]
     """Reported by others, not measured here."""
 
@@ -151,13 +155,14 @@ def make_table(sweep: Sweep, cards: Mapping[Run, ReportCard], failures: Mapping[
     cells = tuple(_cell(sweep, method, row, by_seed) for (method, row), by_seed in grouped.items() if by_seed)
     same = _same(sweep, grouped)
     scale = sweep.scale
+    at_home = str(DataRef.parse(scale.data)) == sweep.data
     return Table(
         suite=sweep.suite.name,
         version=sweep.suite.version,
         summary=sweep.suite.summary,
         source=sweep.suite.source,
         scale=sweep.scale_name,
-        scale_summary=scale.summary,
+        scale_summary=scale.summary if at_home else f"{scale.summary}, but on {sweep.data}",
         data=sweep.data,
         data_digest=sweep.data_digest,
         seeds=tuple(sweep.seeds),
@@ -171,11 +176,11 @@ def make_table(sweep: Sweep, cards: Mapping[Run, ReportCard], failures: Mapping[
         correlations=tuple(
             _goes_with(rows, place)
             for method in sweep.methods
-            if (rows := [cell for cell in cells if cell.method == method and cell.row not in same])
+            if (rows := _different(cells, method, same))
             for place in range(len(sweep.against))
         ),
         failures={str(run): reason for run, reason in failures.items()},
-        notes=(*sweep.suite.notes, *scale.notes),
+        notes=(*sweep.suite.notes, *(scale.notes if at_home else ())),
         published=sweep.suite.published,
     )
 
@@ -204,13 +209,14 @@ def _cell(sweep: Sweep, method: str, row: str, by_seed: Mapping[int, ReportCard]
 def _measured(term: str, record: MetricRecord, cards: Mapping[int, ReportCard]) -> Measured:
     found = {seed: card.metric(term) for seed, card in cards.items()}
     values = {seed: record.value for seed, record in found.items() if record.value is not None}
-    of_data = not record.space  # it read no features, so every seed has the same
+    of_data = not record.space
     images = next((r.interval for r in found.values()), None) if of_data or len(values) == 1 else None
     return Measured(
         term=term,
         label=record.summary,
         at=str(record.details.get("at", "")),
         direction=record.direction,
+        of_data=of_data,
         value=float(np.mean(list(values.values()))) if values else None,
         seeds={str(seed): value for seed, value in values.items()},
         over_seeds=None if of_data else over_seeds(list(values.values())),
@@ -224,7 +230,9 @@ def _over_images(term: str, cards: Sequence[ReportCard]) -> Interval | None:
     if not columns or not (name := scored_by(term, *columns)):
         return None
     mean = np.mean([by_image(column[name]) for column in columns], axis=0)
-    return bootstrap_mean(mean[~np.isnan(mean)], np.random.default_rng(0))
+    mean = mean.reshape(len(mean), -1).mean(axis=1)  # of few-shot, over its draws
+    mean = mean[~np.isnan(mean)]
+    return bootstrap_mean(mean, np.random.default_rng(0)) if len(mean) > 1 else None
 
 
 def _same(sweep: Sweep, grouped: Mapping[tuple[str, str], Mapping[int, ReportCard]]) -> dict[str, str]:
@@ -270,6 +278,12 @@ def _pair(cells: Sequence[Cell], method: str, better: str, worse: str, same: Map
         interval=interval,
         seeds=len(differences),
     )
+
+
+def _different(cells: Sequence[Cell], method: str, same: Mapping[str, str]) -> list[Cell]:
+    """Those of a method; of rows with the same views only the first that is there."""
+    ours = {cell.row: cell for cell in cells if cell.method == method}
+    return [cell for row, cell in ours.items() if same.get(row) not in ours]
 
 
 def _goes_with(cells: Sequence[Cell], place: int) -> GoesWith:

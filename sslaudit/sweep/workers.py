@@ -4,7 +4,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -77,7 +77,8 @@ class Workers:
     ) -> None:
         if waiting:
             busy[connection] = waiting.pop(0)
-            connection.send(sent(busy[connection]))
+            with suppress(OSError):  # it died meanwhile, which is read as the end of this task
+                connection.send(sent(busy[connection]))
 
     def _start(self) -> Connection:
         ours, theirs = self._context.Pipe()

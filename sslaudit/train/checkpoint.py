@@ -204,11 +204,14 @@ def write_whole(path: Path, parts: Mapping[str, object]) -> None:
 
 def check_output(path: Path) -> None:
     """Raises ``OutputError`` when ``path`` is no file that can be written, before any work."""
-    if path.is_dir():
-        raise OutputError(f"--output {path} is a folder; name the file to write.")
-    if path.exists() and not path.is_file():
-        raise OutputError(f"--output {path} is no regular file; name the file to write.")
-    near = next(folder for folder in (path.parent, *path.absolute().parents) if folder.exists())
+    try:
+        if path.is_dir():
+            raise OutputError(f"--output {path} is a folder; name the file to write.")
+        if path.exists() and not path.is_file():
+            raise OutputError(f"--output {path} is no regular file; name the file to write.")
+        near = next(folder for folder in (path.parent, *path.absolute().parents) if folder.exists())
+    except OSError as error:  # a name that is too long, a folder that may not be looked into
+        raise OutputError(f"cannot write to --output {path}: {error.strerror}.") from error
     if not near.is_dir():
         raise OutputError(f"cannot write to --output {path}: {near} is a file.")
     if not os.access(near, os.W_OK | os.X_OK):

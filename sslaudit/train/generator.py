@@ -16,7 +16,7 @@ _LEAK = 0.2
 class Generator(nn.Module):
     """Latents (B, L) to images (B, 3, S, S) in [-1, 1], as views are normalised, of any side S.
 
-    A linear layer to 4 x 4 maps, then three times resized to the nearest pixel and convolved, in equal
+    A linear layer to 4 x 4 maps, then twice resized to the nearest pixel and convolved, in equal
     ratios from 4 to S; batch norm and ReLU between. Source: Radford et al., ICLR 2016 (DCGAN); Odena et
     al., Distill 2016, for resizing in place of transposed convolutions.
     """

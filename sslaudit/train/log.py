@@ -32,12 +32,14 @@ class Log:
     def __init__(self, output: Path, *, after_epoch: int = 0, online: str | None = None) -> None:
         """Beside the checkpoint ``output``. Of an earlier log the epochs up to ``after_epoch`` stay.
 
-        ``online`` names what the accuracy is by: the column ``online_knn``. Raises ``OutputError``.
+        ``online`` names what the accuracy is by: the column ``online_knn``. Raises ``OutputError``, also
+        where a file that is no log stands in its place.
         """
         self.path = log_path(output)
         name = f"online_{online.replace('-', '_')}" if online else "online"
         self._columns = [name if column == "online" else column for column in _COLUMNS]
         with _writing(self.path):
+            _refuse_another(self.path)
             earlier = _rows(self.path, after_epoch) if after_epoch else []
             self._replace(earlier)
             step = int(earlier[-1]["step"]) if earlier else 0
@@ -89,6 +91,16 @@ class Log:
         writer = csv.DictWriter(text, self._columns, extrasaction="ignore", lineterminator="\n")
         writer.writerows(rows)
         return text.getvalue()
+
+
+def _refuse_another(path: Path) -> None:
+    """Raises ``OutputError`` for a file of another kind, which a log would replace."""
+    start = ",".join(_COLUMNS[:3]).encode()
+    if path.exists():
+        with path.open("rb") as file:
+            found = file.read(len(start))
+        if not start.startswith(found):  # a killed run may leave less than a header
+            raise OutputError(f"'{path}' is no log of a run; move it away, or name another --output.")
 
 
 def _rows(path: Path, last: int) -> list[dict[str, str]]:

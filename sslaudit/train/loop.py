@@ -87,13 +87,14 @@ def train(
 
     The file is replaced at ends of epochs, at most every ``save_seconds``, when SIGINT or SIGTERM
     ends the run after the step in work, and at the end. An unfinished run goes on with ``resume``,
-    on a CPU to the same weights as without the interruption; a finished one is left as it is. Every
-    ``keep_every`` epochs a copy stays beside it. A log ``.csv`` has one row for each epoch.
+    on a CPU with as many threads to the same weights as without the interruption; a finished one is
+    left as it is, and without a file a run begins. Every ``keep_every`` epochs a copy stays beside
+    it. A log ``.csv`` has one row for each epoch.
 
-    Labels are not read, except for ``online``, and held-out images never seen. On a CPU a seed
-    decides all weights, and global generators are left as they were. Of several processes of
-    ``world`` each calls this; the first one writes and speaks. ``on_step`` gets the steps done and
-    those of the whole run.
+    Labels are not read, except for ``online``, and held-out images never seen. On a CPU a seed and the
+    number of threads decide all weights, and global generators are left as they were. Of several
+    processes of ``world`` each calls this; the first one writes and speaks. ``on_step`` gets the steps
+    done and those of the whole run.
 
     Raises ``OutputError`` when ``output`` exists and neither ``resume`` nor ``overwrite`` is given,
     ``UsageError`` when ``resume`` meets another run, and ``TrainingError`` when there is nothing to
@@ -107,8 +108,6 @@ def train(
     earlier = earlier_run(output, resume=resume, overwrite=overwrite) if first else None
     say = on_message if on_message is not None and first else lambda message: None
     recipe = parse_recipe(choices.recipe or spec.recipe, named)
-    if recipe.identity:
-        raise TrainingError(f"recipe '{recipe.text}' draws no views; two equal views teach nothing.")
     preprocess = Preprocess(
         size=(choices.size, choices.size), mean=(0.5,) * 3, std=(0.5,) * 3, source="given"
     )
@@ -116,7 +115,9 @@ def train(
     with connected(world, device), seeded(choices.seed, device):
         earlier = shared(world, earlier)
         method, dim = _built(spec, choices, preprocess, options or {})
-        precision = settle(choices.precision, device, method.backbone)
+        if recipe.identity and method.n_views > 1:
+            raise TrainingError(f"recipe '{recipe.text}' draws no views; two equal views teach nothing.")
+        precision = settle(choices.precision, device, method.backbone, choices.size)
         batches = Batches(
             data, recipe, preprocess, choices, n_views=method.n_views, device=device, world=world
         )

@@ -1,8 +1,6 @@
 """Whether a run collapses: what the embeddings of some training images look like after an epoch."""
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal, cast, get_args
 
@@ -19,6 +17,7 @@ from sslaudit.errors import UsageError
 from sslaudit.store import InMemory
 from sslaudit.train.choices import Choices
 from sslaudit.train.methods import Method
+from sslaudit.train.modes import evaluating
 from sslaudit.views import identity_view
 
 Online = Literal["knn", "nearest-centre"]
@@ -96,7 +95,7 @@ class Monitor:
 
         Modes, buffers and generators are left as they were.
         """
-        with _evaluating(method, self._device):
+        with evaluating(method, self._device):
             h = self._embed(method.backbone, self._images)
             rows = h.cpu().numpy()
             collapsed = self._collapsed(rows, method)
@@ -189,17 +188,3 @@ def by_centre(query: Tensor, references: Tensor, labels: Tensor) -> Tensor:
     centres = torch.stack([rows[labels == k].mean(dim=0) for k in classes])
     named: Tensor = classes[torch.cdist(functional.normalize(query, dim=1), centres).argmin(dim=1)]
     return named
-
-
-@contextmanager
-def _evaluating(method: nn.Module, device: str) -> Iterator[None]:
-    """Eval mode without gradient; then each module is in its own mode again, and generators as before."""
-    modes = [(module, module.training) for module in method.modules()]
-    cuda = [torch.device(device)] if torch.device(device).type == "cuda" else []
-    with torch.random.fork_rng(devices=cuda), torch.no_grad():
-        method.eval()
-        try:
-            yield
-        finally:
-            for module, training in modes:
-                module.training = training

@@ -3,11 +3,12 @@
 from typing import Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from sslaudit.encoder import count_parameters
 from sslaudit.errors import UsageError
 from sslaudit.train.choices import Precision
+from sslaudit.train.modes import evaluating
 
 LARGE = 1_000_000
 """Parameters of a backbone from which a CPU takes bfloat16. Smaller ones are quick in float32, which
@@ -16,19 +17,45 @@ gives the same weights on CPUs with and without bfloat16."""
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-def settle(precision: Literal["auto"] | Precision, device: str, backbone: nn.Module) -> Precision:
+def settle(precision: Literal["auto"] | Precision, device: str, backbone: nn.Module, size: int) -> Precision:
     """``auto`` by what the device has arithmetic for; anything else as it is.
 
-    Raises ``UsageError`` for float16 away from CUDA: gradients would vanish, or crawl.
+    ``size`` is the side of the images in pixels. Raises ``UsageError`` for float16 away from CUDA,
+    where gradients would vanish, or crawl, and for bfloat16 on a CPU where a convolution of several
+    pixels meets a map of one: torch leaves its gradient unwritten there.
     """
     kind = torch.device(device).type
     if precision == "fp16" and kind != "cuda":
         raise UsageError(f"--precision fp16: training on {kind} takes fp32 or bf16; fp16 is for CUDA.")
+    if kind == "cpu" and precision == "bf16" and _meets_single_pixels(backbone, size):
+        raise UsageError(
+            f"--precision bf16: maps of one pixel at --size {size} get wrong gradients in bfloat16 on a CPU; "
+            "take --precision fp32, or larger images."
+        )
     if precision != "auto":
         return precision
     if kind == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
-    return "bf16" if kind == "cpu" and count_parameters(backbone) >= LARGE and _cpu_has_bf16() else "fp32"
+    quick = kind == "cpu" and count_parameters(backbone) >= LARGE and _cpu_has_bf16()
+    return "bf16" if quick and not _meets_single_pixels(backbone, size) else "fp32"
+
+
+def _meets_single_pixels(backbone: nn.Module, size: int) -> bool:
+    """Whether a convolution with a kernel above 1 sees a map whose height or width is 1."""
+    found: list[bool] = []
+
+    def look(module: nn.Module, args: tuple[Tensor, ...]) -> None:
+        found.append(max(module.kernel_size) > 1 and min(args[0].shape[-2:]) == 1)  # type: ignore[arg-type]
+
+    convolutions = [module for module in backbone.modules() if isinstance(module, nn.Conv2d)]
+    if not convolutions:
+        return False
+    hooks = [module.register_forward_pre_hook(look) for module in convolutions]
+    with evaluating(backbone):
+        backbone(torch.zeros(1, 3, size, size))
+    for hook in hooks:
+        hook.remove()
+    return any(found)
 
 
 def _cpu_has_bf16() -> bool:

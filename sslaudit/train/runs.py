@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,11 @@ from sslaudit.train.checkpoint import (
     training_of,
     write_checkpoint,
 )
+from sslaudit.train.choices import Choices
 from sslaudit.train.state import Training
 
 _MAY_DIFFER = {"format", "epoch", "data", "views", "sslaudit", "torch"}
-_NO_FLAGS = {"method": "method", "data_digest": "data digest", "images": "images", "processes": "processes"}
+_CHOSEN = {choice.name for choice in fields(Choices)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,7 @@ def refuse_another(output: Path, begun: Header, now: Header) -> None:
 
 
 def _flag(name: str) -> str:
-    return _NO_FLAGS.get(name, f"--{name.replace('_', '-')}")
+    return f"--{name.replace('_', '-')}" if name in _CHOSEN else name.replace("_", " ")
 
 
 def _short(name: str, value: object) -> str:

@@ -124,7 +124,7 @@ SPECS = (
         heads="one linear layer to the latent; a small generator and discriminator",
         recipe="flip",
         options=(
-            _width("latent", "dimensions of the generator's input", 64),
+            _width("latent", "dimensions of the generator's input", 16),
             _width("width", "channels of the generator", 64),
         ),
     ),

@@ -86,6 +86,8 @@ def test_names_that_nobody_offers_stop_before_any_work(tmp_path: Path) -> None:
         ("methods.barlow-twins", "methods.barlow", "barlow"),
         ("lambd", "lambda", "no option 'lambda'"),
         ('"alignment"', '"alignments"', "alignments"),
+        ('"conv3"', '"conv33"', "no backbone 'conv33'"),
+        ('"knn(k=5)"', '"uniformity"', "'uniformity' does not say how good an encoder is"),
     ):
         with pytest.raises((UsageError, RefError), match=said):
             plan(GOOD.replace(before, after))

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from sslaudit.data import Dataset
-from sslaudit.errors import UsageError
+from sslaudit.errors import OutputError, UsageError
 from sslaudit.loading import load_dataset
 from sslaudit.registry import installed
 from sslaudit.sweep import run as running
@@ -158,6 +158,13 @@ def test_a_run_that_fails_is_recorded_and_the_others_go_on(
     ]
     record = json.loads((tmp_path / "out/simclr/c/seed-0/run.json").read_text())
     assert (record["status"], record["reason"]) == ("failed", "ZeroDivisionError: no such number")
+    monkeypatch.undo()
+
+    def full(*given: object) -> None:
+        raise OutputError("no space left")
+
+    monkeypatch.setattr(running, "write_record", full)
+    assert [one.reason for one in _do(sweep, data)] == ["no space left"]
     monkeypatch.undo()
     assert [(one.run.row, one.before, one.reason) for one in _do(sweep, data)] == [("c", "started", "")]
 

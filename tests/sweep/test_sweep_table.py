@@ -186,7 +186,7 @@ def test_rank_correlations_are_over_rows_that_differ(table: Table) -> None:
     assert sigma.spearman.p == pytest.approx(sum(order == 2 for order in orders) / 6)
     assert sigma.spearman.smallest_p == sigma.kendall.smallest_p == pytest.approx(2 / 6)
     assert (alignment.spearman.value, alignment.spearman.reason) == (None, "the values are all equal")
-    assert "p by permutation, .333 at least" in console_text(table)
+    assert "p two-sided by permutation, .333 at least" in console_text(table)
 
 
 def test_a_collapsed_encoder_is_in_no_mean_and_a_failed_run_is_named() -> None:
@@ -226,6 +226,40 @@ def test_what_is_written_holds_the_same_numbers(table: Table) -> None:
     assert "## CIFAR-10: reported, not measured here" in written
     assert "| best | 89.76 +- 0.12 |" in written
     assert max(map(len, console_text(table).splitlines())) <= 80
+
+
+def test_one_seed_and_other_data_claim_no_more_than_they_show() -> None:
+    sweep = _sweep()
+    cards = {run: _card(run.row, run.seed) for run in sweep.runs if run.seed == 0}
+    one = make_table(replace(sweep, runs=tuple(cards), against=("alignment", "concentration")), cards, {})
+    said = " ".join(console_text(one).split())
+    assert "One seed says nothing of the scatter over seeds." in said
+    assert " concentration, delta 2: of data and recipe alone" in said
+    assert "alignment: of data" not in said
+    assert "[ ] there: limits." in said
+    assert "simclr: of 4 pairs of rows whose order is reported, 0 told apart that way here" in said
+    assert {pair.verdict for pair in one.pairs} == {"not separated", "the same views"}
+    assert "one seed: no bars" in figure(one)
+
+    scale = replace(sweep.suite.scales["cpu"], notes=("Of made-up images.",))
+    suite = replace(sweep.suite, scales={"cpu": scale})
+    for data, notes in (("made-up", ("Of made-up images.",)), ("digits", ())):
+        table = make_table(replace(sweep, suite=suite, data=data), cards, {})
+        assert table.notes == notes
+        assert ("but on digits" in console_text(table)) == (not notes)
+
+
+def test_long_names_and_markup_leave_numbers_whole(table: Table) -> None:
+    wide = replace(
+        table,
+        cells=tuple(replace(cell, row=cell.row * 16, against=cell.against * 4) for cell in table.cells),
+        published=(replace(table.published[0], source="[/bold]", columns=("[/x]",)),),
+    )
+    said = console_text(wide)
+    assert max(map(len, said.splitlines())) <= 80
+    assert ".917 +-.179 [.750, 1.000]" in said
+    assert said.count(".600") == len(ROWS) * 4
+    assert "[/x]" in said
 
 
 def console_text(table: Table) -> str:

@@ -130,7 +130,7 @@ def test_a_skeleton_without_memory_has_the_shapes_of_the_network(name: str) -> N
         ("torchvision:fasterrcnn_resnet50_fpn", None, "no image classifier 'fasterrcnn_resnet50_fpn'"),
         ("torchvision:raft_small", None, "no image classifier 'raft_small'"),
         ("timm:test_vit-cifar", None, "-cifar is the stem of a ResNet, and this is none"),
-        ("torchvision:vgg11-cifar", 32, "-cifar is the stem of a ResNet, and this is none"),
+        ("torchvision:mobilenet_v3_small-cifar", 32, "-cifar is the stem of a ResNet, and this is none"),
         ("timm:vit_tiny_patch16_224", 8, "'timm:vit_tiny_patch16_224' cannot be used for images of 8 x 8"),
         ("torchvision:vit_b_32", 24, "cannot be used for images of 24 x 24 pixels; try another --size"),
         ("torchvision:squeezenet1_0", 8, "cannot be used for images of 8 x 8 pixels"),
@@ -156,12 +156,12 @@ def test_a_checkpoint_brings_its_backbone_back(tmp_path: Path, name: str) -> Non
         subset(load_dataset("digits"), max_images=12),
         output=tmp_path / "x.pt",
         named=registry.recipes.usable(),
-        choices=Choices(backbone=name, size=48, recipe="crop", epochs=1, batch_size=4, precision="fp32"),
+        choices=Choices(backbone=name, size=32, recipe="crop", epochs=1, batch_size=4, precision="fp32"),
     )
     encoder = load_encoder(str(tmp_path / "x.pt"), device="cpu")
-    net = build_backbone(name, size=48)
+    net = build_backbone(name, size=32)
     net.load_state_dict(torch.load(tmp_path / "x.pt", weights_only=True)["backbone"])
-    images = torch.rand(2, 3, 48, 48)
+    images = torch.rand(2, 3, 32, 32)
     with torch.inference_mode():
         torch.testing.assert_close(encoder.embed(images), net.eval()(images))
-    assert encoder.preprocess.size == (48, 48)
+    assert encoder.preprocess.size == (32, 32)

@@ -104,6 +104,17 @@ def test_a_disk_that_refuses_is_one_sentence(tmp_path: Path) -> None:
             log.write(epoch(1), step=10)
 
 
+def test_a_file_that_is_no_log_is_never_replaced(tmp_path: Path) -> None:
+    """Labels of photos may lie beside a checkpoint under its name."""
+    (tmp_path / "photos.csv").write_text("path,label\n")
+    for after in (0, 3):
+        with pytest.raises(OutputError, match=r"photos\.csv' is no log of a run; move it away"):
+            Log(tmp_path / "photos.pt", after_epoch=after)
+    assert (tmp_path / "photos.csv").read_text() == "path,label\n"
+    (tmp_path / "photos.csv").write_text("epo")  # a log whose first line was cut
+    assert len(written(tmp_path / "photos.pt", range(1, 2))) == 2
+
+
 def test_with_tensorboard_its_events_follow_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator

@@ -161,6 +161,8 @@ def test_nothing_is_trained_from_bad_choices(digits: Dataset, tmp_path: Path) ->
         run(dataclasses.replace(digits, train=digits.train[:0]), tmp_path / "x.pt")
     with pytest.raises(OutputError, match="is no regular file"):
         checkpoint.check_output(Path("/dev/null"))
+    with pytest.raises(OutputError, match=r"cannot write to --output y+: File name too long"):
+        checkpoint.check_output(Path("y" * 300))
     with pytest.raises(OutputError, match="is a folder"):
         run(digits, tmp_path)
     (tmp_path / "file").touch()

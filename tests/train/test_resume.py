@@ -193,7 +193,7 @@ PROGRAM = (
 
 
 def test_an_interrupted_program_leaves_what_it_goes_on_from(tmp_path: Path) -> None:
-    command = [*PROGRAM, "--epochs", "500", "--output", "x.pt"]
+    command = [*PROGRAM, "--epochs", "500", "--output", "x.pt", "--overwrite"]
     process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
     while not logged(tmp_path / "x.csv"):
         assert process.poll() is None
@@ -201,6 +201,7 @@ def test_an_interrupted_program_leaves_what_it_goes_on_from(tmp_path: Path) -> N
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130
     assert said.splitlines()[-1] == "interrupted."
+    assert said.splitlines()[-2].endswith(" x.pt: the same command with --resume in place of --overwrite.")
     assert re.fullmatch(
         r"interrupted at epoch \d+(, step \d+ of 10)?, which is saved\.", said.splitlines()[-3]
     )
@@ -243,6 +244,7 @@ def test_an_existing_file_is_replaced_only_on_request(few: Dataset, tmp_path: Pa
         ({"lr": 0.5}, "begun with --lr 0.001; this run has --lr 0.5"),
         ({"clip": 1.0, "seed": 3}, "--clip none, --seed 0; this run has --clip 1.0, --seed 3"),
         ({"epochs": 3}, "--epochs 2; this run has --epochs 3"),
+        ({"backbone": "conv4"}, "--backbone conv3, dim 128; this run has --backbone conv4, dim 256"),
         (
             {"options": {"temperature": 0.2}, "method": "simclr"},
             r"method mine; .* method simclr\(temperature=0.2\)",

@@ -13,6 +13,7 @@ from sslaudit import TrainingError, UsageError, load_dataset
 from sslaudit.data import Dataset
 from sslaudit.registry import installed
 from sslaudit.specs import MethodSpec
+from sslaudit.train.backbones import build_backbone
 from sslaudit.train.choices import Choices
 from sslaudit.train.loop import train
 from sslaudit.train.methods import Method
@@ -46,15 +47,35 @@ def test_auto_is_by_what_the_device_can(monkeypatch: pytest.MonkeyPatch, has: bo
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: has)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: has)
-    assert settle("auto", "cpu", LARGE_NET) == ("bf16" if has else "fp32")
-    assert settle("auto", "cpu", SMALL_NET) == "fp32"
-    assert settle("auto", "cuda:1", SMALL_NET) == ("bf16" if has else "fp16")
-    assert settle("auto", "mps", LARGE_NET) == "fp32"
-    assert settle("bf16", "cpu", SMALL_NET) == "bf16"
-    assert settle("fp16", "cuda", SMALL_NET) == "fp16"
+    assert settle("auto", "cpu", LARGE_NET, 32) == ("bf16" if has else "fp32")
+    assert settle("auto", "cpu", SMALL_NET, 32) == "fp32"
+    assert settle("auto", "cuda:1", SMALL_NET, 32) == ("bf16" if has else "fp16")
+    assert settle("auto", "mps", LARGE_NET, 32) == "fp32"
+    assert settle("bf16", "cpu", SMALL_NET, 32) == "bf16"
+    assert settle("fp16", "cuda", SMALL_NET, 32) == "fp16"
     for device in ("cpu", "mps"):
         with pytest.raises(UsageError, match=f"training on {device} takes fp32 or bf16"):
-            settle("fp16", device, SMALL_NET)
+            settle("fp16", device, SMALL_NET, 32)
+
+
+@pytest.mark.parametrize(
+    ("backbone", "size", "single"),
+    [("conv3", 2, True), ("conv3", 8, False), ("conv4", 4, True), ("conv4", 32, False),
+     ("resnet18", 16, True), ("resnet18", 64, False)],
+)  # fmt: skip
+def test_maps_of_one_pixel_take_float32_on_a_cpu(
+    monkeypatch: pytest.MonkeyPatch, backbone: str, size: int, single: bool
+) -> None:
+    """bfloat16 leaves the gradient of a convolution unwritten there."""
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True)
+    monkeypatch.setattr("sslaudit.train.precision.LARGE", 0)
+    net = build_backbone(backbone, size=size).train()
+    assert settle("auto", "cpu", net, size) == ("fp32" if single else "bf16")
+    assert net.training
+    assert settle("bf16", "cuda", net, size) == "bf16"
+    if single:
+        with pytest.raises(UsageError, match=f"one pixel at --size {size} get wrong gradients"):
+            settle("bf16", "cpu", net, size)
 
 
 @pytest.mark.parametrize(("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])

@@ -9,7 +9,7 @@ from sslaudit.train.generator import LARGEST, Discriminator, Generator
 from sslaudit.train.losses.adversarial import adversarial
 from sslaudit.train.methods.base import Method, check_option
 
-PENALTY = 0.1
+PENALTY = 0.5
 """Weight gamma of the discriminator's squared gradient at pairs that it should call encoded."""
 
 
@@ -29,7 +29,7 @@ class BiGAN(Method):
         self.discriminator = Discriminator(latent, width)
 
     def loss(self, *views: Tensor) -> Tensor:
-        """The discriminator's loss, and that of encoder and generator: 4 log 2 when nobody is ahead.
+        """The discriminator's loss, and that of encoder and generator: about 4 log 2 when nobody is ahead.
 
         Each part has the gradient of its own loss alone. Latents are uniform in [-1, 1], from torch's
         global generator. Source: Donahue et al., ICLR 2017, Eq. 3 and Sec. 3.4.
@@ -65,7 +65,7 @@ class BiGAN(Method):
         return z.chunk(count)[rank]
 
 
-def bigan(backbone: nn.Module, dim: int, *, latent: int = 64, width: int = 64) -> Method:
+def bigan(backbone: nn.Module, dim: int, *, latent: int = 16, width: int = 64) -> Method:
     """BiGAN with a small generator. Raises ``UsageError``. Source: Donahue et al., ICLR 2017, Sec. 3."""
     check_option(latent >= 1, "bigan", "latent", latent, "be at least 1")
     check_option(width >= 1, "bigan", "width", width, "be at least 1")
