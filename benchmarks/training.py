@@ -56,7 +56,7 @@ def measure(plan: Plan) -> Iterator[Entry]:
 def _backbone(plan: Plan, backbone: str, steps: int) -> Iterator[Entry]:
     batch = plan.training_batch
     pixels = tiles(plan, steps * batch)
-    auto = settle("auto", "cpu", _network(backbone)[0])
+    auto = settle("auto", "cpu", _network(backbone)[0], SIDE)
     yield f"  {backbone}: --precision auto takes {auto}"
     contenders = [
         Contender(name=f"sslaudit, {precision}", run=sslaudit(backbone, pixels, batch, precision))

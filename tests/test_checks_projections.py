@@ -11,6 +11,7 @@ from sslaudit.store import InMemory
 
 RNG = np.random.default_rng(0)
 H = RNG.standard_normal((200, 16)).astype(np.float32)
+LEFT = "what the embedding still tells apart is left from before"
 ALONG, ACROSS = RNG.standard_normal((2, 16)).astype(np.float32)
 
 
@@ -43,7 +44,7 @@ def test_a_line_is_a_collapse_from_nine_tenths_of_the_variance_on(noise: float) 
     assert (found.status == "fail") == (share(z) > 0.9)
     if noise == 0.1:  # nearer to a line the rule of all embeddings speaks first
         said = f"{100 * share(z):.1f} % of the variance of directions lies along one line"
-        assert found.message == f"in the space of the loss, {said}"
+        assert found.message == f"in the space of the loss, {said}; {LEFT}"
 
 
 def test_both_sides_of_the_rule_are_met() -> None:
@@ -52,7 +53,7 @@ def test_both_sides_of_the_rule_are_met() -> None:
 
 def test_a_point_and_what_is_not_finite_fail() -> None:
     assert check(lambda h: np.ones((len(h), 4), np.float32)).message == (
-        "in the space of the loss, all images have one projection"
+        f"in the space of the loss, all images have one projection; {LEFT}"
     )
     assert "have NaN or Inf" in check(lambda h: np.full((len(h), 4), np.nan, np.float32)).message
     assert check(lambda h: np.zeros((len(h), 4), np.float32)).status == "fail"

@@ -61,7 +61,7 @@ def test_it_is_trained_once_and_compared(run_here: Run, tmp_path: Path, own_cach
     )
     assert record.difference == pytest.approx(paired(ours, theirs), abs=1e-12)
     said = " ".join(again.stdout.split())
-    assert f"simclr trained here (conv3 at 8 px, 2 epochs): {record.summary}" in said
+    assert f"simclr trained here (conv3 at 8 px, 2 epochs, {ours.data.recipe}): {record.summary}" in said
     assert "paired by image" in said
     assert max(map(len, again.stdout.splitlines())) <= 80
     assert "trained here (conv3" in (tmp_path / "reports" / "stub-x" / "card.html").read_text()

@@ -44,6 +44,11 @@ def fit(ref: EncoderRef, content: Mapping[str, Any]) -> tuple[Fit, dict[str, str
     ), _facts(header, unfinished=training_of(content) is not None)
 
 
+def encoder_of(content: Mapping[str, Any]) -> dict[str, Any]:
+    """The file without what an unfinished run goes on from: copies of its tensors among it."""
+    return {part: stored for part, stored in content.items() if part != "training"}
+
+
 def _facts(header: Header, *, unfinished: bool) -> dict[str, str]:
     return {
         "method": header.method,

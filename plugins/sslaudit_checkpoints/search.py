@@ -53,10 +53,10 @@ def search(ref: EncoderRef, opened: Opened, options: Options) -> Found:
     several is meant; ``UnreadableFile`` for a bad header of our own, ``RefError`` for an unknown ``arch=``.
     """
     content: Mapping[str, object] = opened.content or {}
-    flat = flatten(content)
     if is_checkpoint(content):
         fit, facts = own.fit(ref, content)
-        return Found(flat=flat, fit=fit, facts=facts)
+        return Found(flat=flatten(own.encoder_of(content)), fit=fit, facts=facts)
+    flat = flatten(content)
     if any(name.endswith("_flat_param") for name in flat):
         raise refusal.flattened(ref.locator)
     if not flat:

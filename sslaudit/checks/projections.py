@@ -48,7 +48,8 @@ def check_projections(
 
 
 def _collapsed(what: str) -> Check:
-    return Check(name=CHECK, status="fail", message=f"in the space of the loss, {what}")
+    left = "what the embedding still tells apart is left from before"
+    return Check(name=CHECK, status="fail", message=f"in the space of the loss, {what}; {left}")
 
 
 def _along_one_line(z: np.ndarray) -> float:

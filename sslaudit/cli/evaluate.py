@@ -283,10 +283,12 @@ def _say_plan(
     for ref, folder in zip(refs, places, strict=True):
         typer.echo(f"{folder}: {ref}")
     if wanted:
-        from sslaudit.cli.reference import planned
+        from sslaudit.cli.reference import planned, recipe_for
 
         for one in wanted:
-            typer.echo(f"{one.folder}: {planned(one.reference, line, dataset)}")
+            typer.echo(f"{one.folder}: {planned(one.reference, line, dataset, recipe_for(line, []))}")
+        if settings.recipe == "auto":
+            typer.echo("Where the cards share another recipe, references are trained with that one.")
     return 0
 
 

@@ -73,7 +73,9 @@ def add_references(
     users = len(done)
     for one in wanted:
         try:
-            card, what = _card(one.reference, line, data, meter)
+            card, what = _card(
+                one.reference, line, data, meter, recipe_for(line, [card for card, _ in done[:users]])
+            )
         except SslauditError as error:
             failures.append(f"{one.reference}: {error}")
             continue
@@ -122,23 +124,33 @@ def compared(card: ReportCard, reference: ReportCard, what: str) -> ReferenceRec
     return replace(record, difference=found[0], difference_interval=found[1])
 
 
-def planned(reference: Reference, line: Line, data: Dataset) -> PlannedReference:
+def recipe_for(line: Line, cards: Sequence[ReportCard]) -> str | None:
+    """What all cards were seen with, so that a reference is no worse for its views; else the run's."""
+    seen = {card.data.recipe for card in cards}
+    if line.settings.recipe == "auto" and len(seen) == 1:
+        return seen.pop()
+    return None if line.settings.recipe == "auto" else line.settings.recipe
+
+
+def planned(reference: Reference, line: Line, data: Dataset, recipe: str | None) -> PlannedReference:
     """The reference with every choice made. Raises ``TrainingError``."""
     settings = line.settings
     return plan_reference(
         reference,
         data,
-        recipe=None if settings.recipe == "auto" else settings.recipe,
+        recipe=recipe,
         seed=settings.seed,
         device=line.device,
         named=line.registry.recipes.usable(),
     )
 
 
-def _card(reference: Reference, line: Line, data: Dataset, meter: Meter) -> tuple[ReportCard, str]:
+def _card(
+    reference: Reference, line: Line, data: Dataset, meter: Meter, recipe: str | None
+) -> tuple[ReportCard, str]:
     """Trains or finds the encoder, and audits it like any other; beside its card, how it was trained."""
     meter.start(str(reference))
-    choice, course = planned(reference, line, data), _Course(reference, meter)
+    choice, course = planned(reference, line, data, recipe), _Course(reference, meter)
     with line.cache() as cache:
         path, header = trained(
             choice,
@@ -161,7 +173,7 @@ def _card(reference: Reference, line: Line, data: Dataset, meter: Meter) -> tupl
         )
         card = line.run(replace(encoder, facts={**encoder.facts, "reference": sentence}), data)
     named = replace(card, encoder=replace(card.encoder, ref=reference.ref))
-    return named, f"{header.method} trained here ({network}, {epochs})"
+    return named, f"{header.method} trained here ({network}, {epochs}, {header.recipe})"
 
 
 class _Course:

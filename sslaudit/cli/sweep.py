@@ -9,7 +9,7 @@ import typer
 
 from sslaudit.cli.guard import complain, guarded, registry
 from sslaudit.cli.output import prepared
-from sslaudit.errors import CardError, UsageError
+from sslaudit.errors import CardError, OutputError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -70,6 +70,8 @@ def sweep(
     )
     if opened.labels is None or not len(opened.test):
         raise UsageError(f"{opened.ref} has no labels or no held-out images; a table needs both.")
+    if output.exists() and not output.is_dir():
+        raise OutputError(f"--output {output} is a file; name a folder for checkpoints, cards and the table.")
     before = standings(asked, found, overwrite=overwrite)
     todo = sum(status != "finished" for status in before.values())
     count = min(jobs or ((os.cpu_count() or 1) if picked == "cpu" else 1), max(1, todo))

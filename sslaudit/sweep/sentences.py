@@ -120,6 +120,8 @@ def _pair(pair: Pair) -> str:
     measured = f"{sign}{number(pair.difference)} {span(pair.interval)}".rstrip()
     if pair.verdict == "reversed":
         return f"{names}: the other way round here, {measured}."
+    if pair.seeds == 1:
+        return f"{names}: {measured}; no verdict from one seed."
     return f"{names}: not told apart, {measured} over {_seeds(pair.seeds)}."
 
 

@@ -287,7 +287,9 @@ def _built(
     net = build_backbone(choices.backbone, size=choices.size)  # drawn first: the weights that a seed gives
     dim = embedding_dim(net.eval(), preprocess, "cpu")
     assert spec.build is not None
-    method = spec.build(net, dim, **{name.replace("-", "_"): value for name, value in options.items()})
+    chosen = {option.name: option.default for option in spec.options if option.default is not None}
+    chosen |= options
+    method = spec.build(net, dim, **{name.replace("-", "_"): value for name, value in chosen.items()})
     if not isinstance(method, Method):
         raise TrainingError(f"method '{spec.name}' built a {type(method).__name__}, not a Method.")
     return method.train(), dim

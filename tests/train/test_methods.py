@@ -1,79 +1,26 @@
-"""Backbones, projectors, and the methods made of them."""
+"""Projectors, the methods made of them, and what reaches their builders."""
 
 import copy
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
+from sslaudit import load_dataset
+from sslaudit.data import subset
 from sslaudit.errors import UsageError
-from sslaudit.train.backbones import BACKBONES, build_backbone
+from sslaudit.specs import MethodSpec, Option
+from sslaudit.train.backbones import build_backbone
+from sslaudit.train.choices import Choices
 from sslaudit.train.heads import barlow_twins_projector, simclr_projector
+from sslaudit.train.loop import train
 from sslaudit.train.losses import barlow_twins as barlow_twins_loss
 from sslaudit.train.losses import nt_xent
 from sslaudit.train.methods import Method, barlow_twins, simclr
 
 
-@pytest.mark.parametrize(
-    ("name", "size", "dim", "parameters"),
-    [
-        # Convolutions 27*32 + 288*64 + 576*128, batch norm 2*(32+64+128).
-        ("conv3", 8, 128, 864 + 18_432 + 73_728 + 448),
-        ("conv3", 1, 128, 93_472),
-        ("resnet18", 64, 512, 11_176_512),
-        ("resnet18-cifar", 32, 512, 11_168_832),
-    ],
-)
-def test_a_backbone_embeds(name: str, size: int, dim: int, parameters: int) -> None:
-    net = build_backbone(name, seed=0)
-    assert sum(parameter.numel() for parameter in net.parameters()) == parameters
-    images = torch.rand(2, 3, size, size, requires_grad=True)
-    h = net(images)
-    assert h.shape == (2, dim)
-    h.sum().backward()
-    assert torch.isfinite(images.grad).all()
-
-
-def test_every_backbone_has_a_summary() -> None:
-    assert all(build_backbone(name, seed=0) and summary for name, summary in BACKBONES.items())
-
-
-def test_the_cifar_stem_keeps_the_resolution() -> None:
-    """A plain ResNet-18 would pool 32 pixels down to a single cell before the last stage."""
-    net = build_backbone("resnet18-cifar", seed=0).eval()
-    sides = []
-    for stage in (net.layer1, net.layer4):
-        stage.register_forward_hook(lambda module, args, out: sides.append(tuple(out.shape[-2:])))
-    with torch.inference_mode():
-        net(torch.zeros(1, 3, 32, 32))
-    assert sides == [(32, 32), (4, 4)]
-
-
-@pytest.mark.parametrize("name", BACKBONES)
-def test_a_seed_repeats_and_leaves_the_global_generator_alone(name: str) -> None:
-    before = torch.random.get_rng_state()
-    a, b, c = (build_backbone(name, seed=seed).state_dict() for seed in (1, 1, 2))
-    assert torch.equal(before, torch.random.get_rng_state())
-    assert all(torch.equal(a[key], b[key]) for key in a)
-    assert any(not torch.equal(a[key], c[key]) for key in a)
-
-
-def test_without_a_seed_the_global_generator_decides() -> None:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(5)
-        drawn = build_backbone("conv3").state_dict()
-        again = build_backbone("conv3").state_dict()
-    seeded = build_backbone("conv3", seed=5).state_dict()
-    assert torch.equal(drawn["0.weight"], seeded["0.weight"])
-    assert not torch.equal(drawn["0.weight"], again["0.weight"])
-
-
-def test_an_unknown_backbone_is_answered_with_the_nearest() -> None:
-    with pytest.raises(UsageError, match=r"no backbone 'resnet18_cifar'\. Did you mean 'resnet18-cifar'\?"):
-        build_backbone("resnet18_cifar")
-
-
-def layers(net: nn.Sequential) -> list[str]:
+def layers(net: nn.Module) -> list[str]:
     return [type(layer).__name__ for layer in net]
 
 
@@ -114,3 +61,21 @@ def test_options_that_mean_nothing_are_refused() -> None:
             simclr(nn.Identity(), 4, temperature=temperature)
     with pytest.raises(UsageError, match="lambd"):
         barlow_twins(nn.Identity(), 4, lambd=-1e-3)
+
+
+def test_defaults_that_are_declared_reach_the_builder(tmp_path: Path) -> None:
+    """Not those of its signature, which a plugin may spell otherwise."""
+    seen: dict[str, object] = {}
+
+    def build(backbone: nn.Module, dim: int, *, teacher_temp: float = 0.5, width: int = 7) -> Method:
+        seen.update(teacher_temp=teacher_temp, width=width)
+        return simclr(backbone, dim)
+
+    options = (
+        Option(name="teacher-temp", type=float, default=0.04, help=""),
+        Option(name="width", type=int, default=None, help=""),
+    )
+    spec = MethodSpec(name="mine", summary="", source="", build=build, options=options)
+    few = subset(load_dataset("digits"), max_images=40)
+    train(spec, few, output=tmp_path / "x.pt", named={}, choices=Choices(size=8, epochs=1, recipe="crop"))
+    assert seen == {"teacher_temp": 0.04, "width": 7}
