@@ -164,7 +164,10 @@ def test_a_name_that_cannot_be_shown_is_one_clear_answer(
             ("methods", "byol"),
             "example sslaudit train 'byol(momentum=0.996)' --data DATA --output run/last.pt",
         ),
-        (("methods", "rotation"), "recipe crop+flip example sslaudit train rotation --data DATA"),
+        (
+            ("methods", "rotation"),
+            "recipe crop+flip heads one linear layer of four classes on h example sslaudit",
+        ),
         (("methods", "pretext-boost"), "trains a head on top of --encoder example sslaudit train"),
     ],
 )
