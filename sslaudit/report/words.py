@@ -66,8 +66,9 @@ def headline(card: ReportCard) -> list[tuple[str, str]]:
         lines = [(brand(card.encoder), f"{failed['load'].message}{part}{_others(load)}")]
     else:
         lines = [("LOADED", _load_sentence(card))]
-    if card.encoder.facts.get("epoch", "").endswith("unfinished"):
-        lines.append(("UNFINISHED", f"training stopped after epoch {card.encoder.facts['epoch']}"))
+    epochs, _, unfinished = card.encoder.facts.get("epoch", "").partition(", ")
+    if unfinished:
+        lines.append(("UNFINISHED", f"training stopped after epoch {epochs}"))
     if "reference" in card.encoder.facts:
         lines.append(("REFERENCE", card.encoder.facts["reference"]))
     lines.append(("HEALTHY" if not failed else "CHECKS", f"{health(card)} checks"))

@@ -14,10 +14,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sslaudit import TrainingError, UsageError, load_dataset, load_encoder
-from sslaudit.data import Dataset
+from sslaudit import TrainingError, UsageError, evaluate, load_dataset, load_encoder
+from sslaudit.data import Dataset, subset
 from sslaudit.errors import OutputError
 from sslaudit.registry import installed
+from sslaudit.report.words import headline
 from sslaudit.specs import MethodSpec
 from sslaudit.train.checkpoint import Header
 from sslaudit.train.choices import Choices
@@ -205,7 +206,11 @@ def test_an_interrupted_program_leaves_what_it_goes_on_from(tmp_path: Path) -> N
     assert re.fullmatch(
         r"interrupted at epoch \d+(, step \d+ of 10)?, which is saved\.", said.splitlines()[-3]
     )
-    assert load_encoder(str(tmp_path / "x.pt")).facts["epoch"].endswith(" of 500, unfinished")
+    few = subset(load_dataset("digits"), max_images=60)
+    card = evaluate(str(tmp_path / "x.pt"), few, metrics="nearest-centre", anchors=False, precision="fp32")
+    assert card.encoder.facts["epoch"].endswith(" of 500, unfinished")
+    assert re.fullmatch(r"training stopped after epoch \d+ of 500", dict(headline(card))["UNFINISHED"])
+    assert card.encoder.load.ignored == ("projector (4 tensors)",)
 
 
 @pytest.mark.slow
