@@ -68,7 +68,7 @@ def _backbone(plan: Plan, backbone: str, steps: int) -> Iterator[Entry]:
         run = lightly(backbone, pixels, batch)
         contenders.append(Contender(name="lightly's SimCLR, float32", run=run, workers=WORKERS))
     results = race(contenders, len(pixels), plan.rounds)
-    own = dict(zip(PRECISIONS, results, strict=False))
+    own = dict(zip(PRECISIONS, results[: len(PRECISIONS)], strict=True))
     alone, *others = results[len(own) :]
     for other in others:
         for precision, result in own.items():

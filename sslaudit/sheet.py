@@ -2,7 +2,6 @@
 
 import contextlib
 import math
-import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from sslaudit.errors import OutputError
+from sslaudit.whole import replacing
 
 _PAPER, _INK, _FAINT, _EDGE, _MARK = "#fbfaf7", "#222222", "#6f6f6f", "#dcd9d2", "#2a6fa8"
 _MARGIN, _GAP, _LINE = 36, 12, 20
@@ -69,13 +69,9 @@ def write_sheet(sheet: Image.Image, path: Path) -> None:
     """Write a PNG beside ``path``, then move it there. Raises ``OutputError``."""
     signature = PngInfo()
     signature.add_text(*_SIGNATURE)
-    beside = path.with_name(f".{uuid.uuid4().hex}.tmp")
     try:
-        try:
+        with replacing(path) as beside:
             sheet.save(beside, "PNG", pnginfo=signature)
-            beside.replace(path)
-        finally:
-            beside.unlink(missing_ok=True)
     except OSError as error:
         raise OutputError(f"cannot write '{path}': {error.strerror or error}.") from error
 

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from sslaudit.errors import StoreError
+from sslaudit.whole import replacing
 
 LAYOUT = 1
 """Version of the layout on disk; a part of every key."""
@@ -87,17 +88,10 @@ def write_whole(path: Path, content: bytes | memoryview) -> None:
     """Write a file below a cache whole or not at all. Raises ``StoreError`` when the disk refuses."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
+        with replacing(path) as beside:
+            beside.write_bytes(content)
     except OSError as error:
         raise StoreError(f"cannot write features to {path.parent}: {error.strerror}.") from error
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.replace(name, path)
-    except OSError as error:
-        raise StoreError(f"cannot write features to {path.parent}: {error.strerror}.") from error
-    finally:
-        Path(name).unlink(missing_ok=True)
 
 
 class Features:

@@ -9,6 +9,7 @@ still tells is left from before.
 from collections.abc import Callable
 
 import numpy as np
+from sklearn.utils.extmath import randomized_svd
 
 from sslaudit.checks.features import check_features, sampled
 from sslaudit.data import Dataset
@@ -56,5 +57,8 @@ def _along_one_line(z: np.ndarray) -> float:
     """The largest share of the variance of the l2-normalised rows (n, P) along one line; 0 without any."""
     lengths = np.linalg.norm(z, axis=1, keepdims=True)
     rows = z / np.where(lengths > 0, lengths, 1.0)
-    values = np.square(np.linalg.svd(rows - rows.mean(axis=0), compute_uv=False))
-    return float(values[0] / values.sum()) if values.any() else 0.0
+    centred = rows - rows.mean(axis=0)
+    if not (total := float(np.square(centred).sum())):
+        return 0.0
+    _, strength, _ = randomized_svd(centred, n_components=1, random_state=0)
+    return float(strength[0] ** 2) / total

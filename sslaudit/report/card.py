@@ -7,8 +7,6 @@
 import dataclasses
 import functools
 import json
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +19,7 @@ from sslaudit.report.anchored import AnchorRecord
 from sslaudit.report.referenced import ReferenceRecord
 from sslaudit.report.shifted import ShiftRecord
 from sslaudit.results import Bias, Check, Claim, Detail, Figure, Interval, Verdict
+from sslaudit.whole import replacing
 
 SCHEMA_VERSION = 1
 
@@ -262,8 +261,10 @@ def write_card(card: ReportCard, folder: Path) -> Path:
     before = path.is_file()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _replace(samples, lambda path: _write_samples(card, path))
-        _replace(path, lambda path: path.write_text(text, encoding="utf-8"))
+        with replacing(samples) as beside:
+            _write_samples(card, beside)
+        with replacing(path) as beside:
+            beside.write_text(text, encoding="utf-8")
     except OSError as error:
         if not before:  # samples without a card are half a report
             samples.unlink(missing_ok=True)
@@ -300,17 +301,6 @@ def utf8(text: str) -> str:
 
 def _storable(value: Any) -> Any:
     return utf8(value) if isinstance(value, str) else value
-
-
-def _replace(path: Path, write: Any) -> None:
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
-    try:
-        write(Path(name))
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    finally:
-        Path(name).unlink(missing_ok=True)
 
 
 @functools.cache

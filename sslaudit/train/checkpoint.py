@@ -10,7 +10,6 @@ the state from which the run goes on. It opens with ``torch.load(weights_only=Tr
 
 import io
 import os
-import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from torch import Tensor, nn
 from sslaudit.encoder import Interpolation, Preprocess
 from sslaudit.errors import OutputError, TrainingError, UnreadableFile, UsageError
 from sslaudit.train.choices import Optimiser, Precision
+from sslaudit.whole import replacing
 
 FORMAT = 2
 """Format 1 said nothing of what has a default in ``Header``: it was so."""
@@ -190,14 +190,10 @@ def write_whole(path: Path, parts: Mapping[str, object]) -> None:
     """Save ``parts`` as one file, whole or not at all. Raises ``OutputError`` when it cannot be written."""
     content = io.BytesIO()  # torch.save into a real file loses the reason when the disk is full
     torch.save(dict(parts), content)
-    beside = path.with_name(f".{uuid.uuid4().hex}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        with replacing(path) as beside:
             beside.write_bytes(content.getbuffer())
-            os.replace(beside, path)
-        finally:
-            beside.unlink(missing_ok=True)
     except OSError as error:
         raise OutputError(f"cannot write the checkpoint '{path}': {error.strerror}.") from error
 

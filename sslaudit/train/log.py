@@ -3,8 +3,6 @@
 import csv
 import io
 import math
-import os
-import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from sslaudit.errors import OutputError
+from sslaudit.whole import replacing
 
 if TYPE_CHECKING:
     from sslaudit.train.loop import Epoch
@@ -79,12 +78,8 @@ class Log:
         """The file, whole: the header and these rows."""
         header = dict(zip(self._columns, self._columns, strict=True))
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        beside = self.path.with_name(f".{uuid.uuid4().hex}.tmp")
-        try:
+        with replacing(self.path) as beside:
             beside.write_text(self._text([header, *rows]), encoding="utf-8", newline="")
-            os.replace(beside, self.path)
-        finally:
-            beside.unlink(missing_ok=True)
 
     def _text(self, rows: list[dict[str, str]]) -> str:
         text = io.StringIO()
