@@ -26,6 +26,15 @@ if TYPE_CHECKING:
     from sslaudit.errors import TrainingError as TrainingError
     from sslaudit.errors import UsageError as UsageError
     from sslaudit.extraction import extract as extract
+    from sslaudit.figures import Bars as Bars
+    from sslaudit.figures import Curve as Curve
+    from sslaudit.figures import Histogram as Histogram
+    from sslaudit.figures import Mark as Mark
+    from sslaudit.figures import Matrix as Matrix
+    from sslaudit.figures import Points as Points
+    from sslaudit.figures import Scatter as Scatter
+    from sslaudit.figures import Series as Series
+    from sslaudit.figures import Waterfall as Waterfall
     from sslaudit.hookspecs import hookimpl as hookimpl
     from sslaudit.inputs import MetricInputs as MetricInputs
     from sslaudit.loading import load_dataset as load_dataset
@@ -36,13 +45,8 @@ if TYPE_CHECKING:
     from sslaudit.report import ReportCard as ReportCard
     from sslaudit.report import read_card as read_card
     from sslaudit.report import write_card as write_card
-    from sslaudit.results import Bars as Bars
-    from sslaudit.results import Curve as Curve
     from sslaudit.results import Estimate as Estimate
-    from sslaudit.results import Histogram as Histogram
     from sslaudit.results import Interval as Interval
-    from sslaudit.results import Matrix as Matrix
-    from sslaudit.results import Series as Series
     from sslaudit.specs import DatasetScheme as DatasetScheme
     from sslaudit.specs import EncoderScheme as EncoderScheme
     from sslaudit.specs import MethodSpec as MethodSpec
@@ -71,12 +75,23 @@ _HOMES = {
         "UsageError",
     ),
     "sslaudit.extraction": ("extract",),
+    "sslaudit.figures": (
+        "Bars",
+        "Curve",
+        "Histogram",
+        "Mark",
+        "Matrix",
+        "Points",
+        "Scatter",
+        "Series",
+        "Waterfall",
+    ),
     "sslaudit.hookspecs": ("hookimpl",),
     "sslaudit.inputs": ("MetricInputs",),
     "sslaudit.loading": ("load_dataset", "load_encoder"),
     "sslaudit.refs": ("DataRef", "EncoderRef", "Term"),
     "sslaudit.report": ("ReportCard", "read_card", "write_card"),
-    "sslaudit.results": ("Bars", "Curve", "Estimate", "Histogram", "Interval", "Matrix", "Series"),
+    "sslaudit.results": ("Estimate", "Interval"),
     "sslaudit.specs": (
         "DatasetScheme",
         "EncoderScheme",

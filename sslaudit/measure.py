@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from sslaudit.described import formula
 from sslaudit.encoder import Encoder
 from sslaudit.errors import EncoderError, MetricError, StoreError
 from sslaudit.extraction import AlteredImages, PixelViews
@@ -205,6 +206,8 @@ def _record(
         plugin=metric.plugin,
         source=spec.source,
         summary=estimate.label or metric.label,
+        paper=estimate.paper or spec.paper,
+        formula=formula(spec),
         group=spec.group,
         options=dict(metric.options),
         value=estimate.value,

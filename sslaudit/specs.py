@@ -185,6 +185,8 @@ class MetricSpec:
     """Raised whenever the numbers change."""
     summary: str
     """What the number is, as the label of its row: ``1-NN, {k} labels a class`` names an option."""
+    paper: str = ""
+    """The paper's word for it, where the label is a plainer one: ``alignment`` for ``view spread``."""
     source: str
     """Paper and equation."""
     needs: Needs

@@ -15,12 +15,13 @@ from sslaudit.anchors import raw_pixels, untrained_copy
 from sslaudit.data import Dataset, subset
 from sslaudit.encoder import from_module, unit_rows
 from sslaudit.loading import load_dataset
+from sslaudit.numbers import number
 from sslaudit.report import words
 from sslaudit.report.anchored import PIXELS, UNTRAINED, AnchorReading, AnchorRecord, against, check_control
 from sslaudit.report.card import from_json, to_json
 from sslaudit.report.html import fragment
 from sslaudit.report.samples import paired_difference
-from sslaudit.results import Interval, number
+from sslaudit.results import Interval
 from sslaudit.stats import mean_of_proportions, wilson
 from sslaudit_probes import first_best, knn_log_votes
 

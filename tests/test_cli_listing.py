@@ -196,7 +196,7 @@ def test_a_deferred_function_is_found_without_being_run() -> None:
 
 
 def test_a_metric_that_cannot_be_imported_blames_its_plugin() -> None:
-    from sslaudit.cli.page import documentation
+    from sslaudit.described import documentation
 
     with pytest.raises(PluginError, match="its plugin failed on metric 'gone': AttributeError"):
         documentation(spec("gone", deferred("math:root")))

@@ -9,7 +9,9 @@ import pytest
 import torch
 
 from sslaudit.errors import MetricError
-from sslaudit.results import Bars, Curve, Estimate, Histogram, Interval, Matrix, Series, finite
+from sslaudit.figures import Bars, Curve, Histogram, Matrix, Series
+from sslaudit.numbers import finite
+from sslaudit.results import Estimate, Interval
 
 NOT_FINITE = [
     math.nan,

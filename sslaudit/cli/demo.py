@@ -39,7 +39,7 @@ def demo(
 
 def _sentences(story: "Story") -> list[str]:
     """What the cards show, in sentences made from what was measured."""
-    from sslaudit.results import number
+    from sslaudit.numbers import number
 
     few, centre = (_against_untrained(story, term) for term in ("few-shot", "nearest-centre"))
     held = ", ".join(

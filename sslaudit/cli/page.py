@@ -1,8 +1,6 @@
 """``sslaudit list KIND NAME``: everything that is known of one metric, scheme, recipe or method."""
 
-import inspect
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -10,14 +8,9 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from sslaudit.errors import PluginError
+from sslaudit.described import documentation, labelled
 from sslaudit.host import Plugin
-from sslaudit.specs import Deferred, MethodSpec, MetricSpec, Needs, Option
-
-LABELS = ("Formula", "Shapes", "Range", "Typical", "High", "Low", "Bias", "Source")
-"""What the docstring of the ``compute`` of a metric says, each in a paragraph of its own, in this order."""
-
-_LABEL = re.compile(rf"({'|'.join(LABELS)}): *")
+from sslaudit.specs import MethodSpec, MetricSpec, Needs, Option
 
 _KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
 
@@ -57,22 +50,6 @@ def page(name: str, spec: Any, plugin: Plugin | None) -> RenderableType:
     if isinstance(spec, MetricSpec) and (described := documentation(spec, plugin)):
         blocks += [Text(), *_described(described)]
     return Group(*blocks)
-
-
-def documentation(spec: MetricSpec, plugin: Plugin | None = None) -> str:
-    """The docstring of ``compute``, which is imported for it and not run; empty when it has none.
-
-    Raises ``PluginError`` when it cannot be imported.
-    """
-    compute = spec.compute
-    if isinstance(compute, Deferred):
-        try:
-            compute = compute.resolve()
-        except Exception as error:  # a plugin may be anybody's code
-            owner = f"plugin {plugin}" if plugin else "its plugin"
-            reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-            raise PluginError(f"{owner} failed on metric '{spec.name}': {reason}") from error
-    return (inspect.getdoc(compute) or "") if inspect.isroutine(compute) else ""
 
 
 def _facts(spec: Any) -> dict[str, str]:
@@ -162,33 +139,11 @@ def _option(option: Option) -> Text:
 
 def _described(text: str) -> Iterator[RenderableType]:
     """A docstring: its first part, then a row for each labelled line."""
-    rows: list[tuple[str, Text]] = []
-    for paragraph in _paragraphs(text.replace("``", "'").splitlines()):
-        if label := _LABEL.match(paragraph):
-            rows.append((f"{label[1]}:", Text(paragraph[label.end() :])))
-        elif rows:
-            rows[-1][1].append(f"\n{paragraph}")
-        else:
-            yield from (Text(paragraph), Text())
+    said, rows = labelled(text)
+    for paragraph in said:
+        yield from (Text(paragraph), Text())
     if rows:
-        yield _grid(rows)
-
-
-def _paragraphs(lines: Sequence[str]) -> Iterator[str]:
-    """Wrapped lines joined; blank lines, labels and bullets start anew, indented blocks stay as they are."""
-    held: list[str] = []
-    apart, block = True, False
-    for line in lines:
-        bullet = line.lstrip().startswith("* ")
-        block = line.startswith("    ") and (apart or block) and not bullet
-        if held and (apart or block or bullet or _LABEL.match(line)):
-            yield " ".join(held)
-            held = []
-        if line.strip():
-            held.append(line.rstrip() if block else line.strip())
-        apart = not line.strip()
-    if held:
-        yield " ".join(held)
+        yield _grid([(f"{label}:", Text(what)) for label, what in rows.items()])
 
 
 def _grid(rows: list[tuple[str, Text]]) -> Table:

@@ -14,11 +14,12 @@ from typing import Any, Literal
 
 from sslaudit.data import Skipped
 from sslaudit.errors import CardError, OutputError
+from sslaudit.figures import Figure
 from sslaudit.report import strict_json
 from sslaudit.report.anchored import AnchorRecord
 from sslaudit.report.referenced import ReferenceRecord
 from sslaudit.report.shifted import ShiftRecord
-from sslaudit.results import Bias, Check, Claim, Detail, Figure, Interval, Verdict
+from sslaudit.results import Bias, Check, Claim, Detail, Interval, Verdict
 from sslaudit.whole import replacing
 
 SCHEMA_VERSION = 1
@@ -120,6 +121,11 @@ class MetricRecord:
     """Distribution and version that offer it."""
     source: str
     summary: str
+    """What the number is, as the label of its row."""
+    paper: str = ""
+    """The paper's word for it, where the label is a plainer one; empty where they are the same."""
+    formula: str = ""
+    """How the value is computed, as its metric writes it."""
     group: str
     options: dict[str, str | int | float | bool | None]
     value: float | None
@@ -172,6 +178,9 @@ class Provenance:
     seconds: float
     cached_views: int
     """Views that came from the cache."""
+    images_per_second: float | None = None
+    """Images a second through the encoder alone, one view of each, on this device and in this precision;
+    None where it was not measured."""
     plugins: dict[str, str]
     """Distribution and version by plugin."""
 

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sslaudit.errors import OutputError
+from sslaudit.numbers import number
 from sslaudit.report import words
 from sslaudit.report.anchored import against
 from sslaudit.report.card import ReportCard
 from sslaudit.report.shifted import shift_notes, shift_rows
-from sslaudit.results import number
 
 if TYPE_CHECKING:
     from jinja2 import Environment

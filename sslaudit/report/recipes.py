@@ -6,8 +6,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from sslaudit.numbers import number
 from sslaudit.report import words
-from sslaudit.results import number
 
 if TYPE_CHECKING:
     from sslaudit.augmentations import Ranking

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from sslaudit.results import Interval, number
+from sslaudit.numbers import number
+from sslaudit.results import Interval
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

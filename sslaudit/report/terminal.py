@@ -6,12 +6,13 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from sslaudit.numbers import number
 from sslaudit.report import words
 from sslaudit.report.anchored import AnchorRecord
 from sslaudit.report.card import ReportCard
 from sslaudit.report.screen import first_screen
 from sslaudit.report.shifted import ShiftRecord, shift_notes, shift_rows
-from sslaudit.results import Interval, number
+from sslaudit.results import Interval
 
 _WIDTH = 80
 _LABEL, _HALF = 28, 25

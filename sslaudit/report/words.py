@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sslaudit.errors import RefError
+from sslaudit.numbers import number
 from sslaudit.refs import EncoderRef
 from sslaudit.report.anchored import against, is_above
 from sslaudit.report.card import EncoderRecord, LoadRecord, MetricRecord, PreprocessRecord, ReportCard
 from sslaudit.report.referenced import reference_line
 from sslaudit.report.shifted import shift_lines
-from sslaudit.results import number
 
 _CAPITALS = {
     "finite": "NOT FINITE",

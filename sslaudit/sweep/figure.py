@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from html import escape
 from math import ceil, floor, log10
 
+from sslaudit.numbers import number
 from sslaudit.report.words import cut
-from sslaudit.results import number
 from sslaudit.sweep.sentences import heading
 from sslaudit.sweep.table import Cell, Measured, Table
 

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 
+from sslaudit.numbers import number
 from sslaudit.report.words import plural
-from sslaudit.results import Interval, number
+from sslaudit.results import Interval
 from sslaudit.sweep.table import GoesWith, Measured, Pair, Table
 
 

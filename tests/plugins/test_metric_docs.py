@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from sslaudit.cli.page import LABELS, documentation
+from sslaudit.described import LABELS, documentation
 from sslaudit.specs import MetricSpec
 from sslaudit_probes.metrics import METRICS as PROBES
 from sslaudit_theory.metrics import METRICS as THEORY

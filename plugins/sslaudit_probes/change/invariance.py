@@ -15,7 +15,9 @@ import torch
 from scipy.stats import norm as gaussian
 from torch import Tensor
 
-from sslaudit.results import Bars, Detail, Estimate, Interval, number
+from sslaudit.figures import Bars
+from sslaudit.numbers import number
+from sslaudit.results import Detail, Estimate, Interval
 from sslaudit_probes.change.options import TRANSFORMS, listed
 from sslaudit_probes.change.pixels import PixelChange, pixel_changes
 from sslaudit_probes.change.transforms import impossible, transform

@@ -7,7 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sslaudit.results import Bars, Detail, Estimate
+from sslaudit.figures import Bars
+from sslaudit.results import Detail, Estimate
 from sslaudit_probes.change.attack import PACE, pgd, random_starts
 from sslaudit_probes.change.corruptions import corruption
 from sslaudit_probes.change.held_out import HeldOut

@@ -7,7 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sslaudit.results import Bias, Detail, Estimate, number
+from sslaudit.numbers import number
+from sslaudit.results import Bias, Detail, Estimate
 from sslaudit.stats import wilson
 from sslaudit_probes.classes.collapse import (
     NeuralCollapse,

@@ -19,7 +19,8 @@ from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 from torch import Tensor
 
 from sslaudit.encoder import unit_rows
-from sslaudit.results import Bars, Detail, Estimate
+from sslaudit.figures import Bars
+from sslaudit.results import Detail, Estimate
 from sslaudit_probes.classes.moments import ROUNDING, Array, checked, normal_limits, one_hot
 
 if TYPE_CHECKING:

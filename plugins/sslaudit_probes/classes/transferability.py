@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from sslaudit.results import Bars, Detail, Estimate, number
+from sslaudit.figures import Bars
+from sslaudit.numbers import number
+from sslaudit.results import Detail, Estimate
 from sslaudit.stats import bootstrap_mean
 from sslaudit_probes.classes.h_score import h_score, h_score_error
 from sslaudit_probes.classes.leep import KEPT, leep, mixture, nce

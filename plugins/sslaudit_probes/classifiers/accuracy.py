@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sslaudit.results import Detail, Estimate, number
+from sslaudit.numbers import number
+from sslaudit.results import Detail, Estimate
 from sslaudit.stats import UNEVEN, balancing, mean_of_proportions, size_ratio, wilson
 
 if TYPE_CHECKING:

@@ -15,7 +15,9 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 from scipy.stats import norm
 
-from sslaudit.results import Curve, Estimate, Interval, Series, number
+from sslaudit.figures import Curve, Series
+from sslaudit.numbers import number
+from sslaudit.results import Estimate, Interval
 from sslaudit.stats import bootstrap_mean, resample_counts, wilson
 from sslaudit_probes.classifiers.accuracy import first_best
 from sslaudit_probes.classifiers.linear_probe import fitted

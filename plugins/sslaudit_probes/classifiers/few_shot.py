@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sslaudit.results import Curve, Detail, Estimate, Series
+from sslaudit.figures import Curve, Series
+from sslaudit.results import Detail, Estimate
 from sslaudit.stats import accuracy
 from sslaudit_probes.classifiers.accuracy import first_best, imbalance, majority, on_test
 from sslaudit_probes.classifiers.knn import knn_log_votes

@@ -22,7 +22,8 @@ from numpy.typing import ArrayLike
 from scipy.special import entr
 from torch import Tensor
 
-from sslaudit.results import Curve, Detail, Estimate, Series
+from sslaudit.figures import Curve, Series
+from sslaudit.results import Detail, Estimate
 from sslaudit_probes.shape.jackknife import FEWEST, block_interval, blocks
 from sslaudit_probes.shape.sample import CONSTANT, is_constant
 

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sslaudit.results import Curve, Detail, Estimate, Interval, Series, number
+from sslaudit.figures import Curve, Series
+from sslaudit.numbers import number
+from sslaudit.results import Detail, Estimate, Interval
 from sslaudit_probes.shape.jackknife import FEWEST, block_interval
 from sslaudit_probes.shape.power_law import PowerLaw, power_law
 from sslaudit_probes.shape.ranks import (

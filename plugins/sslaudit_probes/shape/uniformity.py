@@ -17,7 +17,8 @@ from numpy.typing import ArrayLike
 from scipy.special import hyp0f1
 from torch import Tensor
 
-from sslaudit.results import Estimate, number
+from sslaudit.numbers import number
+from sslaudit.results import Estimate
 from sslaudit_probes.shape.jackknife import pair_interval, pair_mean
 from sslaudit_probes.shape.sample import Sample, draw, unit_matrix
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sslaudit.results import number
+from sslaudit.numbers import number
 from sslaudit_theory.independence.dependence import (
     covariance_statistic,
     effect_of,

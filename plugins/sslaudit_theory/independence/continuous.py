@@ -27,7 +27,7 @@ from sklearn.model_selection import KFold
 from sklearn.pipeline import make_pipeline, make_union
 from sklearn.preprocessing import PolynomialFeatures, SplineTransformer, StandardScaler
 
-from sslaudit.results import number
+from sslaudit.numbers import number
 
 POWER = 0.8
 """Chance with which the detectable effect is found."""

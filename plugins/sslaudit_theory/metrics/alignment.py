@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.stats import norm as gaussian
 
-from sslaudit.results import Bars, Curve, Detail, Estimate, Figure, Series
+from sslaudit.figures import Bars, Curve, Figure, Series
+from sslaudit.results import Detail, Estimate
 from sslaudit.stats import bootstrap_mean
 from sslaudit_theory.norms import NormedViews, normed_views
 from sslaudit_theory.positives.drivers import Driver, drivers

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sslaudit.results import Bars, Detail, Estimate, Figure, number
+from sslaudit.figures import Bars, Figure
+from sslaudit.numbers import number
+from sslaudit.results import Detail, Estimate
 from sslaudit_theory.independence.condition import C1, c1_test, reading_of, verdict_of
 from sslaudit_theory.independence.dependence import Effect, within_class_rv
 from sslaudit_theory.independence.holm import holm

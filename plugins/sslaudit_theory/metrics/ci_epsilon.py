@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sslaudit.results import Detail, Estimate, number
+from sslaudit.numbers import number
+from sslaudit.results import Detail, Estimate
 from sslaudit_theory.metrics.pretext_pairs import Pairs, of_targets
 from sslaudit_theory.pretext.canonical import partial_correlations
 from sslaudit_theory.pretext.epsilon import (

@@ -7,7 +7,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from sslaudit.results import Detail, Estimate, number
+from sslaudit.numbers import number
+from sslaudit.results import Detail, Estimate
 from sslaudit_theory.independence.continuous import (
     Gcm,
     cross_fitted_residuals,

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from sslaudit.results import Detail, Estimate, Interval, Verdict, number
+from sslaudit.numbers import number
+from sslaudit.results import Detail, Estimate, Interval, Verdict
 from sslaudit_theory.independence.condition import C1
 from sslaudit_theory.independence.dependence import Effect
 

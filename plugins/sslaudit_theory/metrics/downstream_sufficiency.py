@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sslaudit.results import Curve, Detail, Estimate, Interval, Series
+from sslaudit.figures import Curve, Series
+from sslaudit.results import Detail, Estimate, Interval
 from sslaudit.stats import clopper_pearson, paired_difference
 from sslaudit_theory.metrics.pretext_pairs import Pairs, of_targets
 from sslaudit_theory.pretext.sufficiency import AtSize, Sufficiency, refining, rule

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sslaudit.results import Matrix
+from sslaudit.figures import Matrix
 
 CLASSES_SHOWN = 40
 """A larger map is cut to the worst classes."""

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sslaudit.results import Detail, Estimate, Interval, number
+from sslaudit.numbers import number
+from sslaudit.results import Detail, Estimate, Interval
 from sslaudit.stats import bootstrap_mean
 from sslaudit_theory.metrics.pretext_pairs import chosen_images
 from sslaudit_theory.pretext.predictor import PredictorGap, predictor_gap

@@ -22,7 +22,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sslaudit.results import Curve, Detail, Estimate, Series, number
+from sslaudit.figures import Curve, Series
+from sslaudit.numbers import number
+from sslaudit.results import Detail, Estimate
 from sslaudit.stats import bootstrap_mean
 from sslaudit_theory.metrics.pretext_pairs import Pairs, of_targets
 from sslaudit_theory.pretext.predictor import (

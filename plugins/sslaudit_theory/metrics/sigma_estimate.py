@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sslaudit.results import Bars, Curve, Estimate, Figure, Interval, Series
+from sslaudit.figures import Bars, Curve, Figure, Series
+from sslaudit.results import Estimate, Interval
 from sslaudit_theory.metrics.heat_map import CLASSES_SHOWN
 from sslaudit_theory.metrics.sampling import Sampled
 from sslaudit_theory.sigma.curve import sigma_of

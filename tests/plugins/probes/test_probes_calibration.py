@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from sklearn.metrics import brier_score_loss, log_loss
 
 from sslaudit.errors import UsageError
-from sslaudit.results import Curve, Estimate
+from sslaudit.figures import Curve
+from sslaudit.results import Estimate
 from sslaudit_probes.classifiers.calibration import (
     HOTTEST,
     brier_scores,

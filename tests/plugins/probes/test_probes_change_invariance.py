@@ -17,8 +17,9 @@ from sslaudit.data import Dataset, subset
 from sslaudit.encoder import Preprocess, from_module
 from sslaudit.errors import UsageError
 from sslaudit.extraction import Alteration, AlteredImages, Embedder, Extraction
+from sslaudit.figures import Bars
 from sslaudit.recipes import parse_recipe
-from sslaudit.results import Bars, Estimate
+from sslaudit.results import Estimate
 from sslaudit_probes.change.invariance import EQUAL, random_cosine, relative_invariance
 from sslaudit_probes.change.options import TRANSFORMS
 from sslaudit_probes.change.pixels import pixel_changes

@@ -13,8 +13,9 @@ from sslaudit.data import Dataset, subset
 from sslaudit.encoder import Encoder, Preprocess, from_module
 from sslaudit.errors import UsageError
 from sslaudit.extraction import AlteredImages, Embedder, Extraction
+from sslaudit.figures import Bars
 from sslaudit.recipes import parse_recipe
-from sslaudit.results import Bars, Estimate
+from sslaudit.results import Estimate
 from sslaudit_probes.change import robustness
 from sslaudit_probes.change.corruptions import corruption
 from sslaudit_probes.change.held_out import HeldOut

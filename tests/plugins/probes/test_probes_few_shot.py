@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from sslaudit.errors import UsageError
-from sslaudit.results import Curve, Estimate
+from sslaudit.figures import Curve
+from sslaudit.results import Estimate
 from sslaudit.stats import paired_difference, wilson
 from sslaudit_probes import draw_support, one_nn
 from sslaudit_probes.classifiers.few_shot import draw_share, share_sizes

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sslaudit.errors import EncoderError, UsageError
-from sslaudit.results import Bars, Curve, Estimate
+from sslaudit.figures import Bars, Curve
+from sslaudit.results import Estimate
 from sslaudit.stats import clopper_pearson, dkw_halfwidth
 from sslaudit.store import PART_IMAGES
 from sslaudit_theory.positives.pairs import (

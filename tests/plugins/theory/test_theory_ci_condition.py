@@ -12,11 +12,13 @@ from sslaudit.data import Dataset, subset
 from sslaudit.encoder import Preprocess, from_module
 from sslaudit.errors import UsageError
 from sslaudit.extraction import AlteredImages, Embedder, Extraction
+from sslaudit.figures import Bars
 from sslaudit.loading import load_dataset
+from sslaudit.numbers import number
 from sslaudit.plan import make_plan
 from sslaudit.recipes import BUILTIN_RECIPES, parse_recipe
 from sslaudit.registry import installed
-from sslaudit.results import Bars, Estimate, Interval, number
+from sslaudit.results import Estimate, Interval
 from sslaudit_theory.independence.condition import c1_test
 from sslaudit_theory.metrics.ci_condition import estimates
 from sslaudit_theory.metrics.ci_words import with_headline

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sslaudit.errors import EncoderError
-from sslaudit.results import Estimate, Matrix
+from sslaudit.figures import Matrix
+from sslaudit.results import Estimate
 from sslaudit.store import PART_IMAGES
 from sslaudit_theory.classes.centres import (
     centre_overlap,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sslaudit.results import number
+from sslaudit.numbers import number
 from sslaudit_theory.metrics import ci_epsilon
 from sslaudit_theory.metrics.pretext_pairs import Pairs
 from sslaudit_theory.pretext.epsilon import (

@@ -11,7 +11,8 @@ from scipy.stats import beta as beta_distribution
 from torch import nn
 
 from sslaudit.encoder import Preprocess, from_module
-from sslaudit.results import Bars, Estimate, Matrix
+from sslaudit.figures import Bars, Matrix
+from sslaudit.results import Estimate
 
 NAMES = ["", "per-class", "sharp", "feature-space", "certified", "measured-q", "cdnv", "cantelli", "measured"]
 CONDITIONS = NAMES[:6]

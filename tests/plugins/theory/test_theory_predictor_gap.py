@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sslaudit.results import number
+from sslaudit.numbers import number
 from sslaudit_theory.metrics.predictor_gap import compute, gap_estimate
 from sslaudit_theory.pretext.predictor import PredictorGap, one_hot, predictor_gap
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sslaudit.results import Bars, Figure, Matrix
+from sslaudit.figures import Bars, Figure, Matrix
 from sslaudit_theory.metrics.heat_map import CLASSES_SHOWN, heat_map
 from sslaudit_theory.metrics.ladder.inputs import Measured
 from sslaudit_theory.metrics.ladder.rungs import Rung

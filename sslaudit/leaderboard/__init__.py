@@ -1,0 +1,1 @@
+"""One page that shows many cards side by side, and its tables."""

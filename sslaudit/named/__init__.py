@@ -1,0 +1,1 @@
+"""What has a short name: pinned models and protocols of audits, both kept as data."""
