@@ -1,6 +1,7 @@
 """What many tests share: the program as a subprocess, small folders of images, a cache of its own."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -22,10 +23,32 @@ ROOT = Path(__file__).parent.parent
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
+NO_BROWSER = "no browser: chromium, chromium-browser and google-chrome are not on PATH"
+
+
+def chromium() -> str | None:
+    """The Chromium of this machine."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    return next((found for name in names if (found := shutil.which(name))), None)
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """A test that is marked ``gpu`` is skipped where there is none."""
+    """A test that is marked ``gpu`` or ``browser`` is skipped where there is none."""
     if item.get_closest_marker("gpu") and not torch.cuda.is_available():
         pytest.skip("no CUDA device")
+    if item.get_closest_marker("browser") and chromium() is None:
+        pytest.skip(NO_BROWSER)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The last lines say when no page was opened."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    unopened = sum(NO_BROWSER in str(report.longrepr) for report in skipped)
+    if unopened:
+        terminalreporter.write_line(
+            f"{unopened} browser tests DID NOT RUN, so no page was opened: install chromium and run again.",
+            yellow=True,
+        )
 
 
 @pytest.fixture(autouse=True)
