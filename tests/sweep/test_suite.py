@@ -6,6 +6,7 @@ import pytest
 
 from sslaudit.errors import RefError, UsageError
 from sslaudit.loading import load_dataset
+from sslaudit.named import sweep_suites
 from sslaudit.registry import installed
 from sslaudit.sweep.plan import plan_sweep
 from sslaudit.sweep.suite import Suite, read_suite
@@ -169,7 +170,7 @@ def test_figure_3_has_all_pairs_and_the_order_of_the_text() -> None:
     assert suite.neighbours(["ad", "ae"]) == [("ad", "ae")], "rows left out do not hide an order"
 
 
-@pytest.mark.parametrize("path", sorted(SUITES.glob("*.toml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sweep_suites().values(), ids=lambda path: path.stem)
 def test_every_committed_suite_can_be_planned(path: Path, tmp_path: Path) -> None:
     suite, digits = read_suite(path), load_dataset("digits")
     for scale in suite.scales:
