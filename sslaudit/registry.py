@@ -77,7 +77,11 @@ class Table(Generic[S]):
 
     def nearest(self, name: str) -> str:
         """What to say of a ``name`` that nobody offers."""
-        giving = [known for known, ((spec, _), *_) in self._owned.items() if _says(spec.summary, name)]
+        giving = [
+            known
+            for known, ((spec, _), *_) in self._owned.items()
+            if _says(f"{spec.summary} {getattr(spec, 'paper', '')}", name)
+        ]
         if len(giving) == 1:
             return f" '{giving[0]}' gives it: `sslaudit list {self.kind}s {giving[0]}`."
         return nearest(name, self._owned, f"sslaudit list {self.kind}s")

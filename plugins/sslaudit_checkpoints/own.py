@@ -57,4 +57,6 @@ def _facts(header: Header, *, unfinished: bool) -> dict[str, str]:
         "epoch": f"{header.epoch} of {header.epochs}{', unfinished' if unfinished else ''}",
         "trained on": f"{header.data}, {header.images} images",
         "training data digest": header.data_digest,
+        "training seed": str(header.seed),
+        "learning rate": f"{header.lr:g}",
     }

@@ -1,5 +1,6 @@
 """Reads what ``torch.save`` wrote, by default without importing or running anything that it names."""
 
+import os
 import re
 import warnings
 from collections.abc import Callable, Iterator
@@ -89,10 +90,15 @@ def load_trusted(path: Path, *, zipped: bool) -> tuple[Any, tuple[str, ...]]:
 def _torch_load(path: Path, *, zipped: bool, weights_only: bool) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about protocols, dtypes and sources of others' files
-        if zipped and path.suffix != ".safetensors" and stored_plainly(path):
+        if zipped and path.suffix != ".safetensors" and _is_utf8(path) and stored_plainly(path):
             return torch.load(path, map_location="cpu", weights_only=weights_only, mmap=True)
         with path.open("rb") as file:  # torch.load goes by the ending of a path
             return torch.load(file, map_location="cpu", weights_only=weights_only)
+
+
+def _is_utf8(path: Path) -> bool:
+    """Whether torch can open the path itself; the name of a file may hold any bytes."""
+    return "\ufffd" not in os.fsencode(path).decode(errors="replace")
 
 
 @contextmanager

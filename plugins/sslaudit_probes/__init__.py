@@ -53,6 +53,11 @@ if TYPE_CHECKING:
     from sslaudit_probes.shape.intrinsic_dimension import two_nn_interval as two_nn_interval
     from sslaudit_probes.shape.lidar import lda_eigenvalues as lda_eigenvalues
     from sslaudit_probes.shape.lidar import lidar as lidar
+    from sslaudit_probes.shape.plane import Plane as Plane
+    from sslaudit_probes.shape.plane import centre_plane as centre_plane
+    from sslaudit_probes.shape.plane import closest_centres as closest_centres
+    from sslaudit_probes.shape.plane import principal_directions as principal_directions
+    from sslaudit_probes.shape.plane import principal_plane as principal_plane
     from sslaudit_probes.shape.power_law import power_law as power_law
     from sslaudit_probes.shape.ranks import dimensions_for as dimensions_for
     from sslaudit_probes.shape.ranks import effective_rank as effective_rank
@@ -92,6 +97,13 @@ _HOMES = {
     "classifiers.penalty": ("search_penalty",),
     "shape.intrinsic_dimension": ("hubness", "levina_bickel", "mle_dimension", "two_nn", "two_nn_interval"),
     "shape.lidar": ("lda_eigenvalues", "lidar"),
+    "shape.plane": (
+        "Plane",
+        "centre_plane",
+        "closest_centres",
+        "principal_directions",
+        "principal_plane",
+    ),
     "shape.power_law": ("power_law",),
     "shape.ranks": (
         "dimensions_for",

@@ -95,6 +95,10 @@ def measure_term(tmp_path: Path) -> Measure:
         )
         for estimate in answer.values() if isinstance(answer, Mapping) else (answer,):
             assert isinstance(estimate, Estimate)
+            assert len(estimate.label) <= 26, "a terminal has a column of that width"
+            for figure in estimate.figures:
+                assert figure.note.endswith("."), figure.title
+                assert 0 < len(figure.title) <= 70, figure.title
         return answer
 
     return measure

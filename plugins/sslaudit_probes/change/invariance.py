@@ -217,6 +217,7 @@ def _bars(rows: Mapping[str, Estimate]) -> Bars:
         value_label="1 invariant, 0 as far as another image",
         low=[low for low, _ in limits],
         high=[high for _, high in limits],
+        note="At 1 a change of the image leaves its embedding where it is; at 0 it is as far as another.",
     )
 
 

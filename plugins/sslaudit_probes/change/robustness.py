@@ -171,6 +171,7 @@ def _mean(
                 value_label="accuracy",
                 low=[limit.low for limit in limits],
                 high=[limit.high for limit in limits],
+                note="How much shorter a bar is than that of plain images is what the corruption costs.",
             ),
         ),
     )

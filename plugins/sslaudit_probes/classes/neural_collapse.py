@@ -33,10 +33,14 @@ if TYPE_CHECKING:
 
 _TWO = "two class means less their mean are always opposite and of equal length"
 _REST = {
-    "equinorm": ("NC2, unequal lengths", "std over mean of the lengths of the centred class means"),
-    "angle_std": ("NC2, unequal angles", "std of the cosines of the centred class means"),
-    "angle_gap": ("NC2, off the simplex", "mean |cos + 1 / (K - 1)| of the centred class means"),
-    "cdnv": ("CDNV", "mean of (v_k + v_l) / (2 ||mu_k - mu_l||^2) over pairs of classes"),
+    "equinorm": ("unequal centre lengths", "NC2", "std over mean of the lengths of the centred class means"),
+    "angle_std": ("unequal centre angles", "NC2", "std of the cosines of the centred class means"),
+    "angle_gap": ("distance from a simplex", "NC2", "mean |cos + 1 / (K - 1)| of the centred class means"),
+    "cdnv": (
+        "variance over distance",
+        "CDNV",
+        "mean of (v_k + v_l) / (2 ||mu_k - mu_l||^2) over pairs of classes",
+    ),
 }
 _ROUNDING = 1e-12
 _KNOWN = 2.5
@@ -73,11 +77,15 @@ def compute(inputs: "MetricInputs") -> dict[str, Estimate] | Estimate:
     estimates = {"": _first(inputs, train, test)}
     if test is not None:
         note = "As NC1, of the test images around their own class means: what generalises."
-        estimates["test"] = replace(_estimate(test, "nc1"), label="NC1 of test images", note=note, minor=True)
-    for name, (label, what) in _REST.items():
+        estimates["test"] = replace(
+            _estimate(test, "nc1"), label="spread of classes, test", note=note, minor=True
+        )
+    for name, (label, paper, what) in _REST.items():
         two = name != "cdnv" and len(train.classes) == 2
         estimate = Estimate.not_applicable(_TWO) if two else _estimate(train, name)
-        estimates[name.replace("_", "-")] = replace(estimate, label=label, note=f"{what}.", minor=True)
+        estimates[name.replace("_", "-")] = replace(
+            estimate, label=label, paper=paper, note=f"{what}.", minor=True
+        )
     return {**estimates, **_with_probe(inputs, features, train)}
 
 
@@ -128,11 +136,12 @@ def _first(inputs: "MetricInputs", train: _Measured, test: _Measured | None) -> 
         note += " A class has fewer images than there are dimensions, so it is too small."
     between = cosines(train.moments.offsets).cpu().numpy()
     figure = heat_map(
-        "cosines of centred class means; a regular simplex has -1 / (K - 1) off the diagonal",
+        "cosines of centred class means",
         between,
         np.where(np.eye(len(between), dtype=bool), -1.0, between).max(axis=1),
         [inputs.classes[k] for k in train.classes],
         "cosine",
+        "Off the diagonal a regular simplex has -1 / (K - 1) everywhere; above it classes lean together.",
     )
     return replace(_estimate(train, "nc1"), note=note, details=details, figures=(figure,))
 
@@ -150,7 +159,9 @@ def _with_probe(inputs: "MetricInputs", features: Tensor, train: _Measured) -> d
         "Squared distance of the weights of the linear probe from the centred class means, both of norm 1; "
         "2 where they are orthogonal."
     )
-    estimates = {"self-duality": replace(nc3, label="NC3, probe and means", note=note, minor=True)}
+    estimates = {
+        "self-duality": replace(nc3, label="probe against class means", paper="NC3", note=note, minor=True)
+    }
     images = inputs.test[np.isin(inputs.labels[inputs.test], train.classes)]
     if len(images):
         rows = features[torch.from_numpy(images).to(features.device)]
@@ -158,7 +169,8 @@ def _with_probe(inputs: "MetricInputs", features: Tensor, train: _Measured) -> d
         estimates["nearest-centre"] = Estimate(
             value=apart.mean(),
             interval=wilson(int(apart.sum()), len(apart)),
-            label="NC4, probe and centre",
+            label="probe and centre disagree",
+            paper="NC4",
             unit="fraction",
             note="Share of test images that the linear probe and the nearest class mean name differently.",
             minor=True,

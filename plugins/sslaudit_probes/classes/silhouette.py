@@ -152,7 +152,8 @@ def _k_means(unit: np.ndarray, own: np.ndarray, rng: np.random.Generator) -> Est
     return Estimate(
         value=adjusted_rand_score(own, found.labels_),
         no_interval="k-means finds other clusters on every resample",
-        label="k-means, adjusted Rand",
+        label="k-means against labels",
+        paper="adjusted Rand",
         note=f"k-means with {clusters:,} clusters, the best of 3 starts, against the labels.",
         details={
             "nmi": normalized_mutual_info_score(own, found.labels_),
@@ -189,6 +190,7 @@ def _bars(found: Silhouette, own: np.ndarray, names: list[str]) -> Bars:
         labels=[names[k] for k in order],
         values=means[order].tolist(),
         value_label="silhouette",
+        note="Below 0 the images of a class lie nearer to another class than to their own.",
     )
 
 

@@ -11,7 +11,8 @@ SPECS: tuple[MetricSpec, ...] = (
     MetricSpec(
         name="neural-collapse",
         version=1,
-        summary="NC1, spread of classes",
+        summary="spread of classes",
+        paper="NC1",
         source="Papyan, Han and Donoho, PNAS 2020, NC1-NC4",
         needs=Needs(embeddings=True, labels=True),
         compute=deferred("sslaudit_probes.classes.neural_collapse:compute"),
@@ -34,7 +35,8 @@ SPECS: tuple[MetricSpec, ...] = (
     MetricSpec(
         name="transferability",
         version=1,
-        summary="LogME",
+        summary="evidence of a linear model",
+        paper="LogME",
         source="You et al., ICML 2021, Algorithm 1; H-score, N-LEEP and NCE beside it",
         needs=Needs(embeddings=True, labels=True),
         compute=deferred("sslaudit_probes.classes.transferability:compute"),

@@ -72,7 +72,8 @@ def compute(inputs: "MetricInputs") -> dict[str, Estimate] | Estimate:
         interval=normal_limits(score.value, error, 0.0, most, method) if error else None,
         no_interval=why,
         bias="unknown",
-        label="H-score, regularised",
+        label="variance between classes",
+        paper="H-score, regularised",
         unit="sum of shares of variance between classes",
         note=f"At most {most}, the number of classes less one; near-isotropic features are shrunk to 0. "
         f"Of {drawn.said}.",
@@ -110,16 +111,17 @@ def _logme(rows: torch.Tensor, drawn: _Drawn) -> Estimate:
             found.value, found.error, -np.inf, np.inf, "infinitesimal jackknife over images"
         ),
         bias="under",
-        label="LogME",
+        label="evidence of a linear model",
         note="Log evidence of a Bayesian linear model for each image, in nats, mean over the one-hot "
         f"columns of the classes; without features it is {number(without)}. Of {drawn.said}.",
         details={"without_features": without, "reading": f"{number(without)} without"},
         figures=(
             Bars(
-                title=f"log evidence of each class against the rest{few}",
+                title=f"log evidence of each class{few}",
                 labels=[drawn.names[k] for k in order],
                 values=found.classes[order].tolist(),
                 value_label="nats for each image",
+                note="The smaller a value, the less a linear model tells that class from the rest.",
             ),
         ),
     )
@@ -144,8 +146,8 @@ def _by_mixture(drawn: _Drawn) -> dict[str, Estimate]:
         "its table of labels as fixed."
     )
     scores = {
-        "n-leep": ("N-LEEP", leep(found.responsibilities, drawn.labels)),
-        "nce": ("NCE of the mixture", nce(found.responsibilities.argmax(axis=1), drawn.labels)),
+        "n-leep": ("mixture tells the class", "N-LEEP", leep(found.responsibilities, drawn.labels)),
+        "nce": ("best component tells it", "NCE", nce(found.responsibilities.argmax(axis=1), drawn.labels)),
     }
     return {
         name: Estimate(
@@ -153,9 +155,10 @@ def _by_mixture(drawn: _Drawn) -> dict[str, Estimate]:
             interval=bootstrap_mean(each, drawn.rng),
             bias="over",
             label=label,
+            paper=paper,
             note=note,
             details=details,
             minor=True,
         )
-        for name, (label, each) in scores.items()
+        for name, (label, paper, each) in scores.items()
     }

@@ -168,7 +168,9 @@ def compute(inputs: "MetricInputs") -> dict[str, Estimate]:
         temperature = fit_temperature(search.logits, held)
         logits = logits / temperature
         how = f"Logits divided by {temperature:.3g}, fitted to {len(held):,} validation images."
-        scaled = replace(_calibration(logits, truth, bins, rng), label="ECE, scaled", minor=True, note=how)
+        scaled = replace(
+            _calibration(logits, truth, bins, rng), label="calibration error, scaled", minor=True, note=how
+        )
         others |= {"scaled": scaled, **_proper("scaled", logits, truth, rng)}
         curves.append(_reliability(f"temperature {temperature:.3g}", logits, truth, bins))
         details["temperature"] = temperature
@@ -180,8 +182,8 @@ def compute(inputs: "MetricInputs") -> dict[str, Estimate]:
 def _proper(how: str, logits: np.ndarray, truth: np.ndarray, rng: np.random.Generator) -> dict[str, Estimate]:
     """NLL and Brier score, with an ending of their names."""
     scores = {
-        "nll": ("NLL", "nats", negative_log_likelihood(logits, truth)),
-        "brier": ("Brier score", "squared error", brier_scores(logits, truth)),
+        "nll": ("log loss", "NLL", "nats", negative_log_likelihood(logits, truth)),
+        "brier": ("squared loss", "Brier score", "squared error", brier_scores(logits, truth)),
     }
     return {
         f"{name}-{how}".rstrip("-"): Estimate(
@@ -189,10 +191,11 @@ def _proper(how: str, logits: np.ndarray, truth: np.ndarray, rng: np.random.Gene
             interval=bootstrap_mean(values, rng) if len(values) > 1 else None,
             no_interval="one test image only",
             label=f"{label}, {how}".removesuffix(", "),
+            paper=paper,
             unit=unit,
             minor=True,
         )
-        for name, (label, unit, values) in scores.items()
+        for name, (label, paper, unit, values) in scores.items()
     }
 
 
@@ -237,6 +240,7 @@ def _diagram(curves: list[Series]) -> Curve:
         x_label="mean confidence of a bin",
         y_label="accuracy",
         series=[*curves, Series(name="calibrated", x=(0, 1), y=(0, 1))],
+        note="Below the line of a calibrated probe it is surer than it is right.",
     )
 
 

@@ -216,4 +216,5 @@ def _curve(probes: Mapping[str, Estimate]) -> Curve:
                 high=[limit.high for limit in limits if limit] if banded else None,
             )
         ],
+        note="Where the line is flat, more labels no longer help a linear probe.",
     )

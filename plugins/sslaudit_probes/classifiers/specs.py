@@ -42,6 +42,7 @@ SPECS = (
         name="nearest-centre",
         version=1,
         summary="nearest class centre",
+        paper="G_f",
         source="Huang et al., ICLR 2023, G_f",
         needs=Needs(embeddings=True, views=1, labels=True),
         compute=deferred("sslaudit_probes.classifiers.nearest_centre:compute"),
@@ -78,7 +79,8 @@ SPECS = (
     MetricSpec(
         name="calibration",
         version=1,
-        summary="calibration error (ECE)",
+        summary="calibration error",
+        paper="ECE",
         source="Guo et al., ICML 2017, Eq. 3 and Sec. 4.2; Brier, Monthly Weather Review 1950",
         needs=Needs(embeddings=True, labels=True),
         compute=deferred("sslaudit_probes.classifiers.calibration:compute"),

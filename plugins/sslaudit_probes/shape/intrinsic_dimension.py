@@ -212,7 +212,8 @@ def compute(inputs: "MetricInputs") -> Estimate | dict[str, Estimate]:
             interval=intervals[1],
             no_interval=why,
             bias="under",
-            label=f"the same, {k} neighbours",
+            label="dimension by neighbours",
+            paper=f"MLE, k = {k}",
             note=f"Maximum likelihood over {k} neighbours, inverse mean over images.",
             details={
                 "k": k,
@@ -227,6 +228,7 @@ def compute(inputs: "MetricInputs") -> Estimate | dict[str, Estimate]:
             interval=intervals[2],
             no_interval=why,
             label="hubness",
+            paper="skewness of N_k",
             unit="skewness",
             note=f"Skewness of how often an image is among the {k} nearest of others.",
             details={"k": k},

@@ -202,6 +202,7 @@ def _figure(sweep: dict[float, float], most: int) -> Curve:
         x_label="log10 of delta",
         y_label="LiDAR",
         series=(Series(name="LiDAR", x=x, y=list(sweep.values())),),
+        note="A flat line: the value does not depend on delta, which is added to variances within images.",
     )
 
 

@@ -32,15 +32,17 @@ if TYPE_CHECKING:
 
 IMAGES_A_DIMENSION = 5
 """With fewer images for each dimension a note says so."""
-POINTS = 200
+POINTS = 60
 """Ranks that the figure shows at most."""
 SHARES = (0.9, 0.99)
 
-RANKME, STABLE_RANK, ALPHA = "RankMe", "stable rank, uncentred", "alpha-ReQ"
+RANKME, STABLE_RANK, ALPHA = "RankMe", "stable rank, uncentred", "decay of the spectrum"
+PAPERS = {"alpha": "alpha-ReQ", "nesum": "NESum"}
+"""The paper's word of an estimate, where its label is a plainer one."""
 CENTRED: dict[str, tuple[str, Callable[[np.ndarray], float]]] = {
     "effective-rank": ("effective rank, centred", effective_rank),
     "participation-ratio": ("participation ratio", participation_ratio),
-    "nesum": ("NESum", nesum),
+    "nesum": ("total over top variance", nesum),
 }
 """Labels and statistics of the eigenvalues of the covariance."""
 
@@ -92,7 +94,7 @@ def compute(inputs: "MetricInputs") -> Estimate | dict[str, Estimate]:
     if not bool(sample.rows.any()):
         return Estimate.not_applicable("all embeddings are zero")
     if sample.constant:
-        return _collapsed(sample)
+        return _with_papers(_collapsed(sample))
     uncentred, centred = both_singular_values(sample.rows)
     without = tuple(spectra_without_blocks(sample.rows)) if len(sample.rows) >= FEWEST else ()
     why = "" if without else f"fewer than {FEWEST} images"
@@ -107,13 +109,19 @@ def compute(inputs: "MetricInputs") -> Estimate | dict[str, Estimate]:
         no_interval=why,
         ranks=(int(inputs.options["low"]), int(inputs.options["high"])),
     )
-    return {
-        "": _rankme(measured),
-        **{name: _minor(measured, label, statistic) for name, (label, statistic) in CENTRED.items()},
-        "stable-rank": _stable_rank(measured),
-        "alpha": _alpha(measured),
-        **{f"dimensions-{100 * share:g}": _dimensions(measured, share) for share in SHARES},
-    }
+    return _with_papers(
+        {
+            "": _rankme(measured),
+            **{name: _minor(measured, label, statistic) for name, (label, statistic) in CENTRED.items()},
+            "stable-rank": _stable_rank(measured),
+            "alpha": _alpha(measured),
+            **{f"dimensions-{100 * share:g}": _dimensions(measured, share) for share in SHARES},
+        }
+    )
+
+
+def _with_papers(estimates: dict[str, Estimate]) -> dict[str, Estimate]:
+    return {name: replace(one, paper=PAPERS.get(name, "")) for name, one in estimates.items()}
 
 
 def _collapsed(sample: Sample) -> dict[str, Estimate]:
@@ -308,6 +316,7 @@ def _figure(measured: _Measured) -> Curve:
 def _curve(series: list[Series]) -> Curve:
     return Curve(
         title="spectrum: share of each dimension in the sum",
+        note="Both axes are logarithms: the faster a line falls, the fewer dimensions carry the embedding.",
         x_label="log10 of rank",
         y_label="log10 of share",
         series=series,
@@ -316,6 +325,6 @@ def _curve(series: list[Series]) -> Curve:
 
 def _series(name: str, values: np.ndarray, measured: _Measured) -> Series:
     last = max(1, int((values > measured.floor).sum()))
-    ranks = np.unique(np.geomspace(1, last, POINTS).astype(int))
+    ranks = np.unique(np.geomspace(1, last, POINTS).astype(int)) if last > POINTS else np.arange(1, last + 1)
     shares = np.square(values[ranks - 1]) / np.square(values).sum()
     return Series(name=name, x=np.log10(ranks).tolist(), y=np.log10(shares).tolist())

@@ -31,6 +31,7 @@ METRICS = (
         name="alignment",
         version=2,
         summary="view spread",
+        paper="alignment",
         source=f"{_PAPER}, L_align and R_eps",
         needs=Needs(views=2, space="both"),
         compute=deferred("sslaudit_theory.metrics.alignment:compute"),
@@ -43,7 +44,8 @@ METRICS = (
     MetricSpec(
         name="divergence",
         version=2,
-        summary="centre overlap, worst pair",
+        summary="centre overlap",
+        paper="divergence, worst pair",
         source=f"{_PAPER}, Theorem 1",
         needs=Needs(views=1, labels=True, space="both"),
         compute=deferred("sslaudit_theory.metrics.divergence:compute"),
@@ -56,7 +58,8 @@ METRICS = (
     MetricSpec(
         name="concentration",
         version=1,
-        summary="1 - sigma, pixels",
+        summary="share outside the main part",
+        paper="1 - sigma, pixels",
         source=f"{_PAPER}, Definition 1",
         needs=Needs(pixel_views=1, labels=True),
         compute=deferred("sslaudit_theory.metrics.concentration:compute"),
@@ -69,7 +72,8 @@ METRICS = (
     MetricSpec(
         name="feature-concentration",
         version=1,
-        summary="1 - sigma, features",
+        summary="share outside the main part",
+        paper="1 - sigma, features",
         source=f"{_PAPER}, Definition 1, with distances of features",
         needs=Needs(views=1, labels=True, space="both"),
         compute=deferred("sslaudit_theory.metrics.feature_concentration:compute"),
@@ -103,7 +107,8 @@ METRICS = (
     MetricSpec(
         name="infonce-split",
         version=1,
-        summary="InfoNCE",
+        summary="contrastive loss",
+        paper="InfoNCE, one negative",
         source=f"{_PAPER}, Section 4.1 and Theorem 3",
         needs=Needs(views=2, labels="optional", space="trained"),
         compute=deferred("sslaudit_theory.metrics.infonce_split:compute"),
@@ -131,7 +136,8 @@ METRICS = (
     MetricSpec(
         name="cross-correlation-split",
         version=1,
-        summary="cross-correlation",
+        summary="decorrelation loss",
+        paper="cross-correlation loss",
         source=f"{_PAPER}, Section 4.2 and Theorem 4",
         needs=Needs(views=2, labels="optional", space="trained"),
         compute=deferred("sslaudit_theory.metrics.cross_correlation_split:compute"),
@@ -154,7 +160,8 @@ METRICS = (
     MetricSpec(
         name="ci-condition",
         version=1,
-        summary="C1",
+        summary="pretext dependence",
+        paper="C1",
         source=f"{_PRETEXT}, Criterion C1",
         needs=Needs(altered=True, labels="optional"),
         compute=deferred("sslaudit_theory.metrics.ci_condition:compute"),
@@ -192,7 +199,8 @@ METRICS = (
     MetricSpec(
         name="ci-epsilon",
         version=1,
-        summary="eps_CI^2",
+        summary="share of z explained",
+        paper="eps_CI^2",
         source="Lee et al., NeurIPS 2021, Definition 4.1",
         needs=Needs(altered=True, labels="optional"),
         compute=deferred("sslaudit_theory.metrics.ci_epsilon:compute"),
@@ -206,7 +214,8 @@ METRICS = (
     MetricSpec(
         name="predictor-gap",
         version=1,
-        summary="predictor gap (C2)",
+        summary="gap to the best predictor",
+        paper="C2",
         source=f"{_PRETEXT}, Criterion C2",
         needs=Needs(embeddings=True, labels=True),
         compute=deferred("sslaudit_theory.metrics.predictor_gap:compute"),
@@ -219,7 +228,8 @@ METRICS = (
     MetricSpec(
         name="pretext-loss",
         version=1,
-        summary="L(f; P)",
+        summary="pretext objective",
+        paper="L(f; P)",
         source=f"{_PRETEXT}, objective L(f; P)",
         needs=Needs(altered=True, labels=True, results=("ci-condition", "predictor-gap")),
         compute=deferred("sslaudit_theory.metrics.pretext_loss:compute"),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.stats import norm as gaussian
 
-from sslaudit.figures import Bars, Curve, Figure, Series
+from sslaudit.figures import Bars, Curve, Figure, Mark, Series
 from sslaudit.results import Detail, Estimate
 from sslaudit.stats import bootstrap_mean
 from sslaudit_theory.norms import NormedViews, normed_views
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 SUP_QUANTILES = (0.5, 0.9, 0.95, 0.99)
 EPSILONS = (0.25, 0.5, 1.0)
 """Where R_eps is printed, in units of r. Fixed beforehand, so that its limit is exact."""
+POINTS = 61
+"""Of the curve of R_eps."""
 GRID = np.linspace(0.05, 2, 40)
 """Where the curve shows the limit of a fixed eps, in units of r: up to the diameter of the sphere."""
 VIEWS_SHOWN = 40
@@ -188,32 +190,44 @@ def _figures(measured: _Measured) -> tuple[Figure, ...]:
     figures: list[Figure] = [_curve(measured)]
     if measured.views > 2:
         figures += [_r_by_views(measured), _spread_by_views(measured)]
-    bars = _bars(measured.spread, 0, "mean squared distance of each view to the others")
+    bars = _bars(
+        measured.spread,
+        0,
+        "mean squared distance of each view to the others",
+        "A bar that stands out is a view whose draws moved many images.",
+    )
     if measured.drivers:
         figures.append(_what_drives(measured))
-    return (*figures, bars, _bars(measured.to_identity, 1, "mean squared distance of each view to view 0"))
+    to_identity = _bars(
+        measured.to_identity,
+        1,
+        "mean squared distance of each view to view 0",
+        "View 0 is the image itself: how far each drawn view moves from it.",
+    )
+    return (*figures, bars, to_identity)
 
 
 def _what_drives(measured: _Measured) -> Bars:
     """What each transform adds; the rest has no interval of its own."""
     found = measured.drivers
     return Bars(
-        title="what each transform adds to the mean squared distance of a view to its image",
+        title="what each transform adds to the distance of a view to its image",
         labels=[*(driver.name for driver in found), "rest"],
         values=[*(driver.adds for driver in found), measured.rest],
         value_label="squared distance",
         low=[*(driver.interval.low for driver in found), measured.rest],
         high=[*(driver.interval.high for driver in found), measured.rest],
+        note="The longest bar is the transform that the embedding is least invariant to.",
     )
 
 
 def _curve(measured: _Measured) -> Curve:
     sup = measured.sup[:, -1]
     r, farthest = measured.normed.r, float(sup.max())
-    curve = r_eps_curve(sup, np.linspace(0, farthest, 101))
+    curve = r_eps_curve(sup, np.linspace(0, farthest, POINTS))
     fixed = r_eps_curve(sup, r * GRID[: np.searchsorted(GRID, farthest / r) + 1])
     return Curve(
-        title="share of images whose views are further apart than eps",
+        title="share of images with two views farther apart than eps",
         x_label="eps",
         y_label="R_eps",
         series=(
@@ -230,6 +244,8 @@ def _curve(measured: _Measured) -> Curve:
                 y=fixed.upper.tolist(),
             ),
         ),
+        marks=[Mark(label=f"eps {name}", x=eps) for name, eps in measured.eps if eps <= farthest],
+        note="The sooner the curve falls to 0, the closer together lie the views of one image.",
     )
 
 
@@ -245,6 +261,7 @@ def _r_by_views(measured: _Measured) -> Curve:
             Series(name=f"eps = {name}", x=m, y=share.tolist())
             for name, share in zip(names, shares.T, strict=True)
         ],
+        note="A curve that still rises at its end: more views would find more images that are not aligned.",
     )
 
 
@@ -258,10 +275,11 @@ def _spread_by_views(measured: _Measured) -> Curve:
             Series(name="mean (L_align, form U)", x=m, y=measured.per_image.mean(axis=0).tolist()),
             Series(name="largest, mean over images", x=m, y=np.square(measured.sup).mean(axis=0).tolist()),
         ),
+        note="The mean should not depend on the number of views; the largest distance can only grow.",
     )
 
 
-def _bars(distances: np.ndarray, first: int, title: str) -> Bars:
+def _bars(distances: np.ndarray, first: int, title: str, note: str) -> Bars:
     """Means of (N, V) over images from view ``first`` on, with Gaussian 95 % intervals."""
     mean = distances.mean(axis=0)
     shown = np.arange(first, len(mean))
@@ -278,4 +296,5 @@ def _bars(distances: np.ndarray, first: int, title: str) -> Bars:
         value_label="squared distance",
         low=np.maximum(0, mean - error)[shown].tolist(),
         high=(mean + error)[shown].tolist(),
+        note=note,
     )

@@ -82,18 +82,18 @@ def _estimate(
 ) -> Estimate:
     """``p`` and ``p_permutation`` are those of both tests, adjusted for all targets."""
     verdict = verdict_of(c1, p, ALPHA)
-    label = f"C1, z = {pairs.target}"
+    paper = f"C1, z = {pairs.target}"
     details = _details(pairs, c1)
     if several:
         details |= {"p_multiplier_holm": p, "p_permutation_holm": p_permutation}
     if c1.reason:
-        return Estimate(value=None, reason=verdict, verdict="not-applicable", label=label)
+        return Estimate(value=None, reason=verdict, verdict="not-applicable", paper=paper)
     if c1.rho2 is None:
         return Estimate(
             value=None,
             reason=verdict,
             verdict="vacuous" if c1.trivial else called(p),
-            label=label,
+            paper=paper,
             details={"reading": verdict, **details},
         )
     floor = within_class_rv(pairs.floor, pairs.z, pairs.labels)
@@ -102,7 +102,7 @@ def _estimate(
         interval=interval_of(c1),
         no_interval="" if c1.low is not None else c1.method,
         verdict=called(p),
-        label=label,
+        paper=paper,
         note=_note(pairs, replace(c1, p_permutation=p_permutation), p, floor),
         details={"reading": verdict, **details, **beside(floor)},
         figures=_figures(pairs, c1),
@@ -159,9 +159,10 @@ def _figures(pairs: Pairs, c1: C1) -> tuple[Figure, ...]:
     cut = f", the {CLASSES_SHOWN} largest" if len(measured) > CLASSES_SHOWN else ""
     return (
         Bars(
-            title=f"what f(x) and z = {pairs.target} share in each class{cut}",
+            title=f"what f(x) and {pairs.target} share in each class{cut}",
             labels=[pairs.names[one.label] for one in shown],
             values=[one.rho2 or 0.0 for one in shown],
             value_label="RV, debiased",
+            note="0 on average where C1 holds in a class; 1 where one is the other turned and rescaled.",
         ),
     )

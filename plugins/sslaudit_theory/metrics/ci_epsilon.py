@@ -73,7 +73,7 @@ def of_pairs(pairs: Pairs, rng: np.random.Generator) -> Estimate:
         value=found.share,
         interval=found.interval(np.random.default_rng(resamples)),
         bias="under",
-        label=f"eps_CI^2, {pairs.target}",
+        paper=f"eps_CI^2, z = {pairs.target}",
         note=NOTE + _left_out(pairs, kept),
         details={
             **_reading(pixels["pixels"]),

@@ -51,14 +51,14 @@ def given_a_number(
     made: dict[str, Estimate] = {}
     tested: dict[str, _Measured] = {}
     for one in pairs:
-        label = f"C1, z = {one.target}"
+        paper = f"C1, z = {one.target}"
         try:
             measured = _measured(one, values[one.labels], draws, rng)
         except ValueError as error:
-            made[one.target] = _without(f"C1 cannot be tested ({str(error).rstrip('.')})", label)
+            made[one.target] = _without(f"C1 cannot be tested ({str(error).rstrip('.')})", paper)
             continue
         if measured.gcm.trivial:
-            made[one.target] = _without(measured.gcm.verdict(), label, trivial=True)
+            made[one.target] = _without(measured.gcm.verdict(), paper, trivial=True)
         else:
             tested[one.target] = measured
     adjusted = holm([measured.gcm.p_either or 0.0 for measured in tested.values()])
@@ -83,12 +83,12 @@ def _measured(pairs: Pairs, y: np.ndarray, draws: int, rng: np.random.Generator)
     )
 
 
-def _without(reason: str, label: str, *, trivial: bool = False) -> Estimate:
+def _without(reason: str, paper: str, *, trivial: bool = False) -> Estimate:
     return Estimate(
         value=None,
         reason=reason,
         verdict="vacuous" if trivial else "not-applicable",
-        label=label,
+        paper=paper,
         details={"reading": reason} if trivial else {},
     )
 
@@ -96,10 +96,10 @@ def _without(reason: str, label: str, *, trivial: bool = False) -> Estimate:
 def _estimate(target: str, measured: _Measured, p: float, *, several: bool, dim: int) -> Estimate:
     gcm, effect, floor = measured.gcm, measured.effect, measured.floor
     verdict = gcm.verdict(p)
-    label = f"C1, z = {target}"
+    paper = f"C1, z = {target}"
     if effect.rho2 is None:
         reading: dict[str, Detail] = {"reading": verdict}
-        return Estimate(value=None, reason=verdict, verdict=called(p), label=label, details=reading)
+        return Estimate(value=None, reason=verdict, verdict=called(p), paper=paper, details=reading)
     pixels = "" if floor.rho2 is None else f" Raw pixels of what the encoder sees have {number(floor.rho2)}."
     return Estimate(
         value=effect.rho2,
@@ -119,7 +119,7 @@ def _estimate(target: str, measured: _Measured, p: float, *, several: bool, dim:
             **beside(floor),
         },
         verdict=called(p),
-        label=label,
+        paper=paper,
     )
 
 

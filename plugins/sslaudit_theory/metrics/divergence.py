@@ -82,8 +82,22 @@ def compute(inputs: "MetricInputs") -> Estimate:
             **_distances(distances, names),
         },
         figures=(
-            heat_map("products of class centres", overlap, largest, names, "mu_k . mu_l / r^2"),
-            heat_map("distances of class centres", distances, largest, names, "||mu_k - mu_l|| / r"),
+            heat_map(
+                "overlap of class centres",
+                overlap,
+                largest,
+                names,
+                "mu_k . mu_l / r^2",
+                "A large value off the diagonal: two classes whose centres overlap.",
+            ),
+            heat_map(
+                "distances of class centres",
+                distances,
+                largest,
+                names,
+                "||mu_k - mu_l|| / r",
+                "A small value off the diagonal: two classes whose centres are close.",
+            ),
         ),
     )
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from textwrap import wrap
 
 from sslaudit.results import Detail
-from sslaudit_theory.metrics.ladder.words import LABELS, number
+from sslaudit_theory.metrics.ladder.words import LABELS, PAPERS, number
 
 Details = Mapping[str, Detail]
 
@@ -125,7 +125,7 @@ def _symbols(first: Details) -> Iterator[str]:
 
 
 def _rung(name: str, label: str, details: Details) -> Iterator[str]:
-    yield label
+    yield f"{label} ({PAPERS[name]})" if name in PAPERS else label
     if name == "measured":
         yield from _said(
             "  error     ",

@@ -11,7 +11,7 @@ CLASSES_SHOWN = 40
 
 
 def heat_map(
-    title: str, values: np.ndarray, badness: np.ndarray, names: Sequence[str], value_label: str
+    title: str, values: np.ndarray, badness: np.ndarray, names: Sequence[str], value_label: str, note: str
 ) -> Matrix:
     """``values`` (K, K) with the names of classes; of many those with the largest ``badness`` (K,)."""
     shown = np.arange(len(names))
@@ -25,4 +25,5 @@ def heat_map(
         columns=chosen,
         values=values[np.ix_(shown, shown)].tolist(),
         value_label=value_label,
+        note=note,
     )

@@ -53,7 +53,6 @@ def gap_estimate(gap: PredictorGap, rng: np.random.Generator) -> Estimate:
         no_interval=_no_interval(gap, raw),
         claim="lower-bound",
         bias="under",
-        label="predictor gap (C2)",
         note=_note(gap),
         details={
             "reading": f"at most {number(linear.high)}",

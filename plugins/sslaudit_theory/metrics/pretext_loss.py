@@ -39,8 +39,6 @@ if TYPE_CHECKING:
     from sslaudit.inputs import MetricInputs
 
 LAMBDAS = (0.02, 0.1, 0.5)
-LABEL = 26
-"""Characters of a row's label."""
 
 _CONSTANT = 1e-12
 """Variance, relative to the mean square, that is rounding of single-precision numbers."""
@@ -116,13 +114,13 @@ def estimates(
 def _estimate(
     pairs: Pairs, results: Mapping[str, Estimate], lam: float, rng: np.random.Generator
 ) -> Estimate:
-    label = f"L(f; P), {pairs.target}"[:LABEL]
+    paper = f"L(f; P), z = {pairs.target}"
     try:
         f, own, fitted = checked_images(pairs.f, pairs.labels, pairs.train)
         z = _unit_variance(finite_rows(pairs.z, "z", len(f)), fitted)
         terms = pretext_terms(one_hot(own, len(pairs.names)), z, f, fitted)
     except ValueError as error:
-        return Estimate(value=None, reason=str(error).rstrip("."), verdict="not-applicable", label=label)
+        return Estimate(value=None, reason=str(error).rstrip("."), verdict="not-applicable", paper=paper)
     said = _beside(pairs.target, results)
     n_train, dim = int(fitted.sum()), f.shape[1]
     details: dict[str, Detail] = {
@@ -145,7 +143,7 @@ def _estimate(
         value=terms.losses(lam).mean(),
         interval=bootstrap_mean(terms.losses(lam), rng),
         bias="unknown",
-        label=label,
+        paper=paper,
         note=_note(lam, n_train, dim, said),
         details=details,
         figures=(_figure(terms, lam, rng),),
@@ -221,4 +219,5 @@ def _figure(terms: Terms, lam: float, rng: np.random.Generator) -> Curve:
             Series(name="label part", x=grid, y=[label] * len(grid)),
             Series(name="pretext part, times lambda", x=grid, y=[each * pretext for each in grid]),
         ),
+        note="L is the label part less the pretext part, which counts more the larger lambda is.",
     )

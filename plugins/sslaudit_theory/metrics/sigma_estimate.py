@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sslaudit.figures import Bars, Curve, Figure, Series
+from sslaudit.figures import Bars, Curve, Figure, Mark, Series
 from sslaudit.results import Estimate, Interval
 from sslaudit_theory.metrics.heat_map import CLASSES_SHOWN
 from sslaudit_theory.metrics.sampling import Sampled
@@ -63,7 +63,7 @@ def sigma_estimate(
         bias="under",
         note=_note(sampled, delta, unit),
         details={
-            "at": f"delta {delta:.3g}",
+            "at": _at(delta),
             "delta": delta,
             "quantile": quantile,
             "unit": unit,
@@ -115,6 +115,11 @@ def _note(sampled: Sampled, delta: float, unit: str) -> str:
     return note
 
 
+def _at(delta: float) -> str:
+    """``delta .521``, ``delta 3.86``."""
+    return f"delta {delta:.3g}".replace(" 0.", " .")
+
+
 def _figures(found: Concentration, sampled: Sampled, at: int, high: np.ndarray) -> tuple[Figure, ...]:
     deltas = found.deltas.tolist()
     least, most = found.train_low.min(axis=0), found.train_high.min(axis=0)
@@ -131,19 +136,22 @@ def _figures(found: Concentration, sampled: Sampled, at: int, high: np.ndarray) 
         y=(1 - found.star_lower.min(axis=0)).tolist(),
     )
     curve = Curve(
-        title="share of the worst class that is not concentrated",
+        title="share of the worst class outside its main part, by delta",
         x_label="delta",
         y_label="1 - sigma",
         series=(clique, star),
+        marks=(Mark(label=_at(found.deltas[at]), x=found.deltas[at]),),
+        note="How much of the worst class lies outside its main part, by how far apart that part may reach.",
     )
     shown = np.argsort(found.train_low[:, at], kind="stable")[:CLASSES_SHOWN]
     values = 1 - found.train_low[shown, at]
     bars = Bars(
-        title=f"1 - sigma of each class at delta = {found.deltas[at]:.3g}",
+        title=f"share of each class outside its main part at {_at(found.deltas[at])}",
         labels=[sampled.names[k] for k in shown],
         values=values.tolist(),
         value_label="1 - sigma",
         low=(1 - np.maximum(high[shown], found.train_low[shown, at])).tolist(),
         high=np.maximum(values, 1 - found.star_lower[shown, at]).tolist(),
+        note="The longest bar is the worst class, which the theorem goes by.",
     )
     return curve, bars

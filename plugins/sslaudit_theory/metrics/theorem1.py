@@ -17,7 +17,7 @@ from sslaudit.stats import clopper_pearson
 from sslaudit_theory.certificates.lipschitz import empirical_lipschitz
 from sslaudit_theory.classes.spread import HeldBack, cantelli_bound, cantelli_pairs, cdnv_bound
 from sslaudit_theory.metrics.ladder.checks import refuse_impossible
-from sslaudit_theory.metrics.ladder.figures import confusions, figures, moments
+from sslaudit_theory.metrics.ladder.figures import confusions, margins, moments, waterfall
 from sslaudit_theory.metrics.ladder.headline import (
     centred_held_back,
     guarantee,
@@ -90,7 +90,9 @@ def compute(inputs: "MetricInputs") -> Estimate | Mapping[str, Estimate]:
         rungs["certified-L"] = certified_l(world, pixels, *constant)
 
     estimates = {
-        name: not_computable(name, rung) if isinstance(rung, str) else rung_estimate(name, rung, world)
+        name: not_computable(name, rung)
+        if isinstance(rung, str)
+        else replace(rung_estimate(name, rung, world), figures=(waterfall(rung),))
         for name, rung in rungs.items()
     }
     error = _measured_error(world)
@@ -231,5 +233,5 @@ def _first(
         note=sentence(first, world),
         headline={"HELD BACK": held_back(world, centred, driver), "GUARANTEE": guarantee(estimates, rungs)},
         details=details,
-        figures=() if isinstance(rung, str) else figures(rung, world),
+        figures=() if isinstance(rung, str) else (*first.figures, margins(rung, world)),
     )

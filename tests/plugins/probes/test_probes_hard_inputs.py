@@ -72,7 +72,7 @@ def test_every_value_is_inside_its_interval_or_says_why_there_is_none(
 ) -> None:
     views, labels = hard(what)
     train, test = np.arange(56), np.arange(56, N)
-    for term in (*SHAPE, "lidar", *LABELLED):
+    for term in (*SHAPE, "lidar", "embedding-map", *LABELLED):
         answer = by_name(measure_term(term, views, labels, train, test))
         for name, estimate in answer.items():
             where = f"{term} {name}"

@@ -21,6 +21,7 @@ GROUPS = {
     "lidar": "shape",
     "intrinsic-dimension": "shape",
     "self-cluster": "shape",
+    "embedding-map": "shape",
     "neural-collapse": "classes",
     "silhouette": "classes",
     "transferability": "classes",

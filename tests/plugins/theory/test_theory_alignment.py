@@ -221,6 +221,10 @@ def test_the_curve_has_its_band(measure_term: Measure) -> None:
     assert len(fixed.x) > 5
     limits = [clopper_pearson(int((sup > eps).sum()), 40, side="upper").high for eps in fixed.x]
     assert fixed.y == pytest.approx(limits)
+    assert [(mark.label, mark.x) for mark in curve.marks] == [
+        (f"eps {eps:g}", eps) for eps in (0.25, 0.5, 1.0) if eps <= sup.max()
+    ]
+    assert curve.marks
 
 
 def test_more_views_and_which_of_them(measure_term: Measure) -> None:

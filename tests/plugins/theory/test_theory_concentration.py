@@ -114,6 +114,8 @@ def test_the_curve_is_read_back_by_other_metrics(measure_term: Measure) -> None:
     assert estimate.details["worst_class"] == "abc"[found.train_low[:, at].argmin()]
     curve, bars = estimate.figures
     assert curve.series[0].y[at] == pytest.approx(estimate.value)
+    (mark,) = curve.marks
+    assert (mark.label, mark.x) == (estimate.details["at"], estimate.details["delta"])
     assert max(bars.values) == pytest.approx(estimate.value)
 
 

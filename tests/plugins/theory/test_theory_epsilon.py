@@ -269,8 +269,7 @@ def test_the_metric() -> None:
     assert answer.interval.low < answer.value < answer.interval.high
     assert "1,498 images" in answer.interval.method
     assert answer.bias == "under"
-    assert answer.label == "eps_CI^2, disjoint-crop"
-    assert len(answer.label) <= 26
+    assert answer.paper == "eps_CI^2, z = disjoint-crop"
     assert details["eps_ci"] == pytest.approx(MIXTURE**0.5, abs=0.03)
     assert details["reading"] == f"raw pixels {number(details['pixels'])}"
     assert details["eps_ci"] ** 2 == pytest.approx(details["eps_ci_squared"]) == pytest.approx(details["raw"])

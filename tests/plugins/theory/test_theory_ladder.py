@@ -11,8 +11,9 @@ from scipy.stats import beta as beta_distribution
 from torch import nn
 
 from sslaudit.encoder import Preprocess, from_module
-from sslaudit.figures import Bars, Matrix
+from sslaudit.figures import Bars, Matrix, Waterfall
 from sslaudit.results import Estimate
+from sslaudit_theory.metrics.ladder.words import number
 
 NAMES = ["", "per-class", "sharp", "feature-space", "certified", "measured-q", "cdnv", "cantelli", "measured"]
 CONDITIONS = NAMES[:6]
@@ -320,13 +321,19 @@ def test_the_classifier_is_that_of_the_norm(ladder: Any, norm: str) -> None:
 def test_figures_show_margins_shares_and_confusions(ladder: Any) -> None:
     views, labels, test, pixels = noisy(6, K=45, n=180, V=2, D=8)
     found = ladder(views, labels, test, pixels)
-    margins, waterfall = found[""].figures
+    waterfall, margins = found[""].figures
     assert isinstance(margins, Matrix)
-    assert isinstance(waterfall, Bars)
+    assert isinstance(waterfall, Waterfall)
     assert len(margins.rows) == 40
     assert "40 worst" in margins.title
-    assert sum(waterfall.values[:4]) == pytest.approx(waterfall.values[4])
-    assert waterfall.values[5] == pytest.approx(found[""].details["budget"])
+    assert (waterfall.total_label, len(waterfall.values)) == ("rho", 4)
+    assert sum(waterfall.values) == pytest.approx(found[""].details["rho"])
+    assert waterfall.limit == found[""].details["budget"]
+    delta = float(str(found[""].details["delta"]))
+    assert waterfall.note.endswith(f"at delta {number(delta)}."), "no sigma without its delta"
+    (ours,) = found["feature-space"].figures
+    assert ours.total_label == found["feature-space"].details["condition"]
+    assert sum(ours.values) == pytest.approx(found["feature-space"].details[ours.total_label])
     (confusions,) = found["cantelli"].figures
     assert isinstance(confusions, Matrix)
     assert len(confusions.columns) == 40

@@ -214,9 +214,8 @@ def test_the_metric_reads_its_targets_and_the_results_beside_them(monkeypatch: p
     assert found == {"disjoint-crop": estimate_of(pairs_of(), results, lam=0.1)}
 
 
-def test_labels_of_rows_are_short_enough_for_a_card() -> None:
-    assert estimate_of(pairs_of(target="disjoint-crop")).label == "L(f; P), disjoint-crop"
-    assert len(estimate_of(pairs_of(target="a-target-with-a-long-name")).label) == 26
+def test_the_target_stands_beside_the_symbol() -> None:
+    assert estimate_of(pairs_of(target="disjoint-crop")).paper == "L(f; P), z = disjoint-crop"
 
 
 def test_few_images_in_many_dimensions_are_pointed_out() -> None:

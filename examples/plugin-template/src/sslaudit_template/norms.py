@@ -17,7 +17,15 @@ def compute(inputs: MetricInputs) -> dict[str, Estimate]:
                 low=norm.mean() - half, high=norm.mean() + half, method="normal approximation over images"
             ),
             note="Mean l2 norm of the embeddings.",
-            figures=(Histogram(title="embedding norms", x_label="l2 norm", edges=edges, counts=counts),),
+            figures=(
+                Histogram(
+                    title="embedding norms",
+                    x_label="l2 norm",
+                    edges=edges,
+                    counts=counts,
+                    note="One narrow peak: the encoder embeds all images at nearly one length.",
+                ),
+            ),
             samples={"norm": norm.tolist()},
         ),
         "spread": Estimate(

@@ -14,7 +14,7 @@ from sslaudit_theory.metrics.ladder.rungs import Rung
 LABELS = {
     "": "Theorem 1 as printed",
     "certified-L": "pixels, certified L",
-    "per-class": "per class, Lemma 3.2",
+    "per-class": "each class by itself",
     "sharp": "sharper condition, ours",
     "feature-space": "feature space, no L",
     "certified": "feature space, certified",
@@ -24,6 +24,9 @@ LABELS = {
     "measured": "nearest centre, measured",
 }
 """Rows of the card, from the theorem as printed to the error as measured."""
+
+PAPERS = {"per-class": "Lemma 3.2"}
+"""The paper's word for a row."""
 
 REQUIRED = 50
 """Below K^2 times so many test images the limits alone can use up what the printed condition allows."""
@@ -63,6 +66,7 @@ def not_computable(name: str, reason: str) -> Estimate:
         reason=reason,
         verdict="not-applicable",
         label=LABELS[name],
+        paper=PAPERS.get(name, ""),
         details={"verdict": Guarantee.NOT_COMPUTABLE.value, "reason": reason},
     )
 
@@ -80,6 +84,7 @@ def rung_estimate(name: str, rung: Rung, measured: Measured) -> Estimate:
         verdict=held.guarantee.verdict,
         note=_note(rung),
         label=LABELS[name],
+        paper=PAPERS.get(name, ""),
         details={**_details(name, rung, measured), "reason": reason or None},
     )
 
