@@ -2,23 +2,26 @@
 
 ``card.json`` is strict JSON (no NaN, no Infinity). Two equal runs write equal bytes apart from
 ``provenance`` and ``seconds``. ``samples.parquet`` beside it holds one row for each image.
+
+Within a schema version fields are only added, each with a default that says nothing was recorded, so
+that cards of earlier versions of the program are read.
 """
 
 import dataclasses
 import functools
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from sslaudit.data import Skipped
-from sslaudit.errors import CardError, OutputError
+from sslaudit.errors import CardError, OutputError, SslauditError
 from sslaudit.figures import Figure
 from sslaudit.report import strict_json
 from sslaudit.report.anchored import AnchorRecord
 from sslaudit.report.referenced import ReferenceRecord
 from sslaudit.report.shifted import ShiftRecord
+from sslaudit.report.strict_json import utf8 as utf8
 from sslaudit.results import Bias, Check, Claim, Detail, Interval, Verdict
 from sslaudit.whole import replacing
 
@@ -46,17 +49,17 @@ class LoadRecord:
 
     matched: int
     expected: int
-    file: str
+    file: str = ""
     """What the file is; empty when there is none."""
-    branch: str
+    branch: str = ""
     """The part of the file that was taken."""
-    others: tuple[str, ...]
+    others: tuple[str, ...] = ()
     """Other complete backbones in the file, with the option that takes each."""
     prefix: str
     """The prefix that was removed from every tensor name."""
-    renamed: tuple[str, ...]
+    renamed: tuple[str, ...] = ()
     """Other rules that were applied to the names."""
-    missing: tuple[str, ...]
+    missing: tuple[str, ...] = ()
     """Backbone tensors that stayed at fresh values: a partial load."""
     ignored: tuple[str, ...]
     """Groups of tensors in the file that are no part of the backbone."""
@@ -145,8 +148,8 @@ class MetricRecord:
     figures: tuple[Figure, ...]
     n_images: int
     n_views: int
-    space: Literal["embedding", "projection", ""]
-    """Where the features it read live; empty when it read none."""
+    space: Literal["embedding", "projection", ""] = ""
+    """Where the features it read live; empty when it read none, or the card does not say."""
     seconds: float
 
     @property
@@ -166,9 +169,9 @@ class Provenance:
     precision: str
     precision_floor: float | None
     """Largest distance between unit embeddings in this precision and in float32, on a probe batch."""
-    precision_reason: str
+    precision_reason: str = "not recorded"
     """Who chose the precision, and by what measurement."""
-    compiled: bool
+    compiled: bool = False
     """Whether the encoder was compiled by ``torch.compile``."""
     batch_size: int
     """Views in one forward pass; float32 features agree over batch sizes to about 1e-5."""
@@ -238,23 +241,27 @@ def to_json(card: ReportCard) -> str:
 
 
 def from_json(text: str, where: str) -> ReportCard:
-    """A card from the text of ``card.json``. Raises ``CardError`` naming the first field that is wrong."""
+    """A card from the text of ``card.json``. Raises ``CardError`` naming the first field that is wrong,
+    or the schema version where it is another one."""
     from pydantic import ValidationError
 
     try:
-        version = json.loads(text).get("schema_version")
-    except (ValueError, AttributeError) as error:
-        raise CardError(f"{where} is not a report card: {error}.") from None
+        version = strict_json.loads(text)["schema_version"]
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
+        missing = "schema_version is missing" if isinstance(error, LookupError | TypeError) else error
+        raise CardError(f"{where} is not a report card: {missing}.") from None
     if version != SCHEMA_VERSION:
         raise CardError(
-            f"{where} has schema version {version}; this sslaudit reads version {SCHEMA_VERSION}."
+            f"{where} has schema version {version}; sslaudit {_release()} reads version {SCHEMA_VERSION}."
         )
     try:
-        card: ReportCard = _adapter().validate_json(text)
+        card: ReportCard = _adapter().validate_json(text, strict=True)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
         raise CardError(f"{where} is not a report card: {place}: {first['msg']}.") from None
+    except SslauditError as error:  # a figure or an interval that contradicts itself
+        raise CardError(f"{where} is not a report card: {error}") from None
     return card
 
 
@@ -292,7 +299,11 @@ def read_card(path: str | Path) -> ReportCard:
     except (OSError, UnicodeDecodeError) as error:
         raise CardError(f"cannot read the card '{path}': {error}.") from None
     samples = path.with_name("samples.parquet")
-    return dataclasses.replace(card, samples=pq.read_table(samples).to_pydict() if samples.is_file() else {})
+    try:
+        columns = pq.read_table(samples).to_pydict() if samples.is_file() else {}
+    except (OSError, ValueError) as error:  # pyarrow's errors are both
+        raise CardError(f"cannot read the samples of a card, '{samples}': {error}.") from None
+    return dataclasses.replace(card, samples=columns)
 
 
 def _write_samples(card: ReportCard, path: Path) -> None:
@@ -303,13 +314,14 @@ def _write_samples(card: ReportCard, path: Path) -> None:
     pq.write_table(pa.table(columns), path)
 
 
-def utf8(text: str) -> str:
-    """``text`` with bytes that are no UTF-8, as file names may hold, written as escapes."""
-    return text.encode("utf-8", "backslashreplace").decode()
-
-
 def _storable(value: Any) -> Any:
     return utf8(value) if isinstance(value, str) else value
+
+
+def _release() -> str:
+    from importlib.metadata import version
+
+    return version("sslaudit")
 
 
 @functools.cache

@@ -1,5 +1,6 @@
 """The card in a terminal: words first, then the numbers, at 80 columns and without need of colour."""
 
+import textwrap
 from collections.abc import Iterable, Sequence
 
 from rich.console import Console, Group, RenderableType
@@ -9,24 +10,17 @@ from rich.text import Text
 from sslaudit.numbers import number
 from sslaudit.report import words
 from sslaudit.report.anchored import AnchorRecord
-from sslaudit.report.card import ReportCard
-from sslaudit.report.screen import first_screen
+from sslaudit.report.card import MetricRecord, ReportCard
+from sslaudit.report.screen import first_screen, speakers
 from sslaudit.report.shifted import ShiftRecord, shift_notes, shift_rows
 from sslaudit.results import Interval
 
 _WIDTH = 80
-_LABEL, _HALF = 28, 25
-"""Width of the labels, and of each of two columns beside them."""
+_LABEL = 28
+"""Least width of the labels."""
 
-_HEADINGS = {
-    "quality": ("how good", ["higher is better"]),
-    "shape": ("shape of the embedding, without labels", []),
-    "classes": ("classes in the embedding", []),
-    "change": ("when the image changes", []),
-    "pretext": ("pretext: what f(x) says of z within a class", ["lower is better"]),
-    "other": ("other", []),
-}
-_GROUPS = ("quality", "factor", "data", "guarantee", "shape", "classes", "change", "pretext", "other")
+GROUPS = ("quality", "factor", "data", "guarantee", "shape", "classes", "change", "pretext", "other")
+"""Groups of metrics in the order of a card."""
 _READ_BESIDE = ("shape", "classes", "change", "pretext")
 """Groups whose rows are read with what stands beside the value."""
 
@@ -34,7 +28,7 @@ _READ_BESIDE = ("shape", "classes", "change", "pretext")
 def render(card: ReportCard, *, next_step: str = "", everything: bool = False) -> RenderableType:
     """The card; its first screen, or ``everything``."""
     shown, left = (card, 0) if everything else first_screen(card)
-    ref, what, where = words.title(card)
+    ref, what, where = map(words.inert, words.title(card))
     fits = len(ref) + len(what) + 3 <= _WIDTH
     blocks: list[RenderableType] = [
         *(
@@ -44,35 +38,32 @@ def render(card: ReportCard, *, next_step: str = "", everything: bool = False) -
         ),
         Text(where),
         Text(),
-        listing(words.headline(card)),
+        listing(words.headline(card, None if everything else speakers(card, shown))),
     ]
-    for group in _GROUPS:
+    for group in GROUPS:
         spaces = words.spaces(shown, group)
         if group == "guarantee" and spaces and left == 0:
             for term in words.terms(shown, group):
                 blocks += [Text(), _guarantees(shown, term, spaces)]
+        elif group == "data" and spaces:
+            blocks += _of_the_data(shown)
         elif group != "guarantee" and len(spaces) == 2:
-            blocks += [Text(), _beside(_heading(shown, group, ""), shown, group, spaces)]
+            blocks += [Text(), _beside(shown, group, spaces)]
         elif found := [
             row for space in spaces for row in words.rows(shown, group, space) if row.value != "-"
         ]:
-            heading = _heading(shown, group, spaces[0])
-            blocks += [Text(), _rows(shown, group, heading, found)]
+            blocks += [Text(), _rows(shown, group, words.heading(shown, group, spaces[0]), found)]
     if card.shift is not None and card.shift.readings:
         blocks += [Text(), _shifted(card.shift, minor=left == 0)]
-    notes = [("not computed", line) for line in words.not_computed(shown)]
-    notes += [("skipped", line) for line in words.skipped(card)]
-    notes += [("problem", line) for line in card.problems]
-    notes += [("input", "; ".join(words.preprocessing(card.encoder.preprocess)))]
-    notes += words.extraction(card)
-    notes += shift_notes(card.shift) if card.shift else []
-    notes += words.anchors(card)
-    blocks += [Text(), listing(notes)]
+    if notes := _notes(card, shown, everything=everything):
+        blocks += [Text(), listing(notes)]
     if left:
         left += sum(r.minor and r.value is not None for r in card.shift.readings) if card.shift else 0
-        blocks += [Text(), Text(f"{left} more numbers: sslaudit report CARD --all", style="dim")]
+    blocks += [Text(), Text(_hanging("not checked: ", words.not_checked(card), ", "))]
+    if not everything:
+        blocks += [Text(_hanging("next: ", _next(card, left), "\xa0| "))]
     if next_step:
-        blocks += [Text(), Text(next_step, style="dim")]
+        blocks += [_text(next_step, "dim")]
     return Group(*blocks)
 
 
@@ -82,26 +73,34 @@ def listing(lines: Iterable[tuple[str, str]], *, first: int = 0) -> Table:
     table.add_column(no_wrap=True, min_width=first)
     table.add_column(overflow="fold")  # a digest is of use only whole
     for name, sentence in lines:
-        table.add_row(Text(name, style="bold" if name.isupper() else ""), Text(sentence))
+        table.add_row(_text(name, "bold" if name.isupper() else ""), _text(sentence))
     return table
 
 
 def side_by_side(cards: Sequence[ReportCard], names: Sequence[str]) -> RenderableType:
-    """One column for each card, one row for each metric of the first."""
+    """One column for each card, one row for each metric of the first; below it the paper's word and
+    what belongs to the value."""
     table = Table.grid(padding=(0, 1, 0, 0))
-    table.add_column(min_width=22)
-    table.add_row("", *(Text(name, style="bold") for name in names))
+    records = [
+        record
+        for record in words.first_of_each_row(cards[0].metrics).values()
+        if record.group in ("quality", "factor") and not record.minor
+    ]
+    found = {record.row: [_row_of(card, record) for card in cards] for record in records}
+    cells = {row: [_in_one(cell) if cell else "-" for cell in found[row]] for row in found}
+    widest = max((len(cell) for row in cells.values() for cell in row), default=0)
+    room = max(18, _WIDTH - len(cards) * (1 + max(widest, *map(len, names))))
+    table.add_column(min_width=min(room, 22), no_wrap=True)
+    table.add_row("", *(_text(name, "bold") for name in names))
     table.add_row("", *(f"{card.encoder.dim}-d, {words.count(card.encoder.parameters)}" for card in cards))
     table.add_row("checks passed", *(words.health(card) for card in cards))
     for group, heading in (("quality", "higher is better"), ("factor", "lower is better")):
-        found = (r for r in reversed(cards[0].metrics) if r.group == group and not r.minor)
-        first = {(r.term, r.name): r for r in found}
-        if first:
+        if some := [record for record in records if record.group == group]:
             table.add_row("")
             table.add_row(Text(heading, style="italic"))
-        for record in reversed(first.values()):
-            cells = (_cell(card, record.term, record.name) for card in cards)
-            table.add_row(Text(words.cut(record.summary, 26)), *cells)
+        for record in some:
+            table.add_row(_text(words.cut(record.summary, room)), *map(_text, cells[record.row]))
+            _second_line(table, record.paper, found[record.row], room)
     return table
 
 
@@ -119,50 +118,90 @@ def console(*, stderr: bool = False) -> Console:
     )
 
 
-def _heading(card: ReportCard, group: str, space: str) -> str:
-    """What a table shows; ``space`` is empty where it has a column for each, or none is read."""
-    if group == "data":
-        return "of the data, the same for every encoder"
-    where = [words.in_space(space)] if space == "projection" or (space and group == "factor") else []
-    if group == "factor":
-        norms = {record.options.get("norm", "sphere") for record in card.metrics if record.group == group}
-        where += ["unit norm"] if norms == {"sphere"} else []
-        views = words.plural(card.data.views, "view", "views")
-        return f"why ({', '.join([*where, f'recipe {card.data.recipe}', views])}; lower is better)"
-    name, better = _HEADINGS[group]
-    said = "; ".join([*where, *better])
-    return f"{name} ({said})" if said else name
+def _text(content: str, style: str = "") -> Text:
+    """What may hold a name that somebody else chose."""
+    return Text(words.inert(content), style=style)
 
 
-def _beside(heading: str, card: ReportCard, group: str, spaces: Sequence[str]) -> RenderableType:
-    """One row for each metric, one column for each space."""
-    table = _two_columns(spaces)
+def _notes(card: ReportCard, shown: ReportCard, *, everything: bool) -> list[tuple[str, str]]:
+    """What went wrong or was left out; with ``everything`` also how the numbers were made."""
+    return [
+        *(("not computed", line) for line in words.not_computed(shown)),
+        *(("skipped", line) for line in words.skipped(card)),
+        *(("problem", line) for line in card.problems),
+        *([("input", "; ".join(words.preprocessing(card.encoder.preprocess)))] if everything else []),
+        *(words.extraction(card) if everything else []),
+        *(shift_notes(card.shift) if card.shift else []),
+        *words.anchors(card, missing_only=not everything),
+    ]
+
+
+def _next(card: ReportCard, left: int) -> list[str]:
+    """What to type for more."""
+    more = [f"sslaudit report CARD --all ({left} more numbers)" if left else "sslaudit report CARD --all"]
+    explained = [f"--explain {term}" for term in words.terms(card, "guarantee")[:1]]
+    return [*more, *explained, *([] if card.failed_checks else ["sslaudit compare CARD..."])]
+
+
+def _hanging(lead: str, items: Sequence[str], between: str) -> str:
+    """A list behind its name, wrapped between items where that does."""
+    whole = lead + between.join(item.replace(" ", "\xa0") for item in items)
+    indent = " " * len(lead)
+    return textwrap.fill(whole, _WIDTH, subsequent_indent=indent, break_on_hyphens=False).replace("\xa0", " ")
+
+
+def _of_the_data(card: ReportCard) -> list[RenderableType]:
+    """One line for the numbers that no encoder changes."""
+    found = [row for space in words.spaces(card, "data") for row in words.rows(card, "data", space)]
+    said = [
+        f"{row.paper or row.label} {row.value} {row.interval}{f' at {row.extra}' if row.extra else ''}"
+        for row in found
+        if row.record.value is not None
+    ]
+    lead = f"{words.heading(card, 'data')}:"
+    return [Text(), _text(f"{lead} {'; '.join(said)}")] if said else []
+
+
+def _beside(card: ReportCard, group: str, spaces: Sequence[str]) -> RenderableType:
+    """Two lines for each metric, one column for each space: the numbers; then the paper's word, and what
+    belongs to each number."""
     columns = [{row.term: row for row in words.rows(card, group, space)} for space in spaces]
-    for term in dict.fromkeys(term for column in columns for term in column):
-        found = [column.get(term) for column in columns]
-        if all(row is None or row.record.value is None for row in found):
+    terms = dict.fromkeys(term for column in columns for term in column)
+    found = {term: [column.get(term) for column in columns] for term in terms}
+    firsts = {term: next(row for row in rows if row) for term, rows in found.items()}
+    label = max(len(row.label) for row in firsts.values()) + 2
+    table = _two_columns(spaces, label)
+    for term, rows in found.items():
+        if all(row is None or row.record.value is None for row in rows):
             continue  # it is listed with its reason
-        label = next(row.label for row in found if row)
-        table.add_row(Text(f"  {label}"), *(Text(_in_one(row) if row else "") for row in found))
-    return Group(Text(heading), table)
+        table.add_row(_text(f"  {firsts[term].label}"), *(_text(_in_one(row) if row else "") for row in rows))
+        _second_line(table, firsts[term].paper, rows, label)
+    return Group(_text(words.heading(card, group)), table)
 
 
-def _two_columns(spaces: Sequence[str]) -> Table:
+def _second_line(table: Table, paper: str, rows: Sequence[words.Row | None], width: int) -> None:
+    """The paper's word, and what belongs to the values above it: a number is nothing without its delta."""
+    extras = [row.extra if row and row.record.value is not None else "" for row in rows]
+    if paper or any(extras):
+        said = words.cut(f"    {paper}".rstrip(), max(width, _LABEL))
+        table.add_row(_text(said, "dim"), *(_text(words.cut(extra, 48), "dim") for extra in extras))
+
+
+def _two_columns(spaces: Sequence[str], label: int = 0) -> Table:
     """A table with a column for each space, named where there are two."""
     table = Table.grid(padding=(0, 1, 0, 0))
-    table.add_column(min_width=_LABEL, no_wrap=True)
+    label = max(label, _LABEL)
+    table.add_column(min_width=label, no_wrap=True)
     if len(spaces) == 2:
-        table.add_column(width=_HALF)
-        table.add_column(width=_HALF)
+        half = (_WIDTH - label - 1) // 2
+        table.add_column(width=half)
+        table.add_column(width=half)
         table.add_row("", *(Text(words.in_space(space), style="italic") for space in spaces))
     return table
 
 
 def _in_one(row: words.Row) -> str:
-    if row.record.value is None:
-        return "-"
-    whole = f"{row.value} {row.interval}  {row.extra}".rstrip()
-    return whole if len(whole) <= _HALF else f"{row.value} {row.interval}"
+    return "-" if row.record.value is None else f"{row.value} {row.interval}".rstrip()
 
 
 def _guarantees(card: ReportCard, term: str, spaces: Sequence[str]) -> RenderableType:
@@ -175,11 +214,11 @@ def _guarantees(card: ReportCard, term: str, spaces: Sequence[str]) -> Renderabl
     for rung in dict.fromkeys(rung for column in columns for rung in column):
         found = [column.get(rung) for column in columns]
         label = next(row.label for row in found if row)
-        table.add_row(Text(f"  {label}"), *(Text(_bound(row, short=short) if row else "") for row in found))
-    where = [] if short else [words.in_space(spaces[0])]
-    which = [term] if len(words.terms(card, "guarantee")) > 1 else []
-    said = "; ".join([*which, *where, "error at most; - where there is none, and why"])
-    return Group(Text(f"guarantee ({said})"), table)
+        table.add_row(_text(f"  {label}"), *(_text(_bound(row, short=short) if row else "") for row in found))
+    heading = words.heading(card, "guarantee", "" if short else spaces[0])
+    if len(words.terms(card, "guarantee")) > 1:
+        heading = heading.replace("(", f"({term}; ", 1)
+    return Group(_text(heading), table)
 
 
 def _bound(row: words.Row, *, short: bool) -> str:
@@ -194,10 +233,8 @@ def _bound(row: words.Row, *, short: bool) -> str:
 
 
 def _rows(card: ReportCard, group: str, heading: str, found: Sequence[words.Row]) -> RenderableType:
-    if group in _READ_BESIDE:
-        return _readings(heading, found)
     anchors = [anchor for anchor in card.anchors if anchor.readings] if group == "quality" else []
-    return _anchored(heading, found, anchors) if anchors else _table(heading, found)
+    return _anchored(heading, found, anchors) if anchors else _table(heading, found, group in _READ_BESIDE)
 
 
 def _anchored(heading: str, found: Sequence[words.Row], anchors: Sequence[AnchorRecord]) -> RenderableType:
@@ -208,35 +245,46 @@ def _anchored(heading: str, found: Sequence[words.Row], anchors: Sequence[Anchor
     table.add_column(min_width=12, no_wrap=True)
     for _ in anchors:
         table.add_column(justify="right", no_wrap=True)
-    table.add_row(heading, "", "", *(Text(anchor.name, style="italic") for anchor in anchors))
+    table.add_row(_text(heading), "", "", *(_text(anchor.name, "italic") for anchor in anchors))
     for row in found:
         cells = []
         for anchor in anchors:
             reading = anchor.reading(row.term)
             cells.append(Text(number(reading.value) if reading else "-"))
-        table.add_row(Text(f"  {row.label}"), Text(row.value), Text(row.interval), *cells)
+        table.add_row(_text(f"  {row.label}"), Text(row.value), _text(row.interval), *cells)
     return table
 
 
-def _table(heading: str, found: Sequence[words.Row]) -> RenderableType:
-    table = Table.grid(padding=(0, 2, 0, 0))
-    table.add_column(min_width=26, no_wrap=True)
-    table.add_column(min_width=16, no_wrap=True)
-    table.add_column(justify="right", min_width=6, no_wrap=True)
-    table.add_column()
-    room = _WIDTH - sum(
-        max(least, *map(len, column)) + 2
+def _table(heading: str, found: Sequence[words.Row], read_beside: bool) -> RenderableType:
+    """Label, the paper's word or the term, value, interval, and what is read with them: on a line of its
+    own where it does not fit."""
+    papers = [row.paper or ("" if read_beside else row.term) for row in found]
+    wide = [
+        max(least, *map(len, column))
         for least, column in (
-            (26, [f"  {row.label}" for row in found]),
-            (16, [row.term for row in found]),
+            (_LABEL - 2, [f"  {row.label}" for row in found]),
+            (0, papers),
             (6, [row.value for row in found]),
         )
-    )
-    for row in found:
-        whole = f"{row.interval}   {row.extra}".rstrip()
-        last = whole if len(whole) <= room or not row.record.interval else row.interval
-        table.add_row(Text(f"  {row.label}"), Text(row.term), Text(row.value), Text(last))
-    return Group(Text(heading), table)
+        if any(column)
+    ]
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(min_width=wide[0], no_wrap=True)
+    if any(papers):
+        table.add_column(no_wrap=True)
+    table.add_column(justify="right", min_width=6, no_wrap=True)
+    table.add_column()
+    room = _WIDTH - sum(width + 2 for width in wide)
+    intervals = ["" if read_beside and not row.record.interval else row.interval for row in found]
+    even = max(len(row.interval) if row.record.interval else 0 for row in found)
+    for row, paper, interval in zip(found, papers, intervals, strict=True):
+        last = _text(interval)
+        if row.extra:
+            beside = f"{interval:{even}}  {row.extra}"
+            last = _text(beside) if len(beside) <= room else last.append("\n").append_text(_text(row.extra))
+        cells = [_text(paper)] if any(papers) else []
+        table.add_row(_text(f"  {row.label}"), *cells, Text(row.value), last)
+    return Group(_text(heading), table)
 
 
 def _shifted(record: ShiftRecord, *, minor: bool) -> RenderableType:
@@ -246,26 +294,12 @@ def _shifted(record: ShiftRecord, *, minor: bool) -> RenderableType:
     table.add_column(no_wrap=True)
     table.add_column()
     for label, _, value, drop in shift_rows(record, minor=minor):
-        table.add_row(Text(f"  {label}"), Text(value), Text(drop))
+        table.add_row(_text(f"  {label}"), _text(value), _text(drop))
     paired = ", paired by image" if record.paired else ""
-    return Group(Text(f"on {words.cut(record.ref, 30)} (accuracy, drop{paired})"), table)
+    return Group(_text(f"on {words.cut(record.ref, 30)} (accuracy, drop{paired})"), table)
 
 
-def _readings(heading: str, found: Sequence[words.Row]) -> RenderableType:
-    """A table whose rows are read with what stands beside their values."""
-    table = Table.grid(padding=(0, 2, 0, 0))
-    table.add_column(min_width=_LABEL, no_wrap=True)
-    table.add_column(justify="right", min_width=6, no_wrap=True)
-    table.add_column(min_width=12, no_wrap=True)
-    table.add_column()
-    for row in found:
-        shown = row.interval if row.record.interval else ""
-        table.add_row(Text(f"  {row.label}"), Text(row.value), Text(shown), Text(row.extra))
-    return Group(Text(heading), table)
-
-
-def _cell(card: ReportCard, term: str, name: str) -> str:
-    for record in card.metrics:
-        if (record.term, record.name) == (term, name):
-            return "-" if record.value is None else f"{number(record.value)} {words.interval(record)}"
-    return "-"
+def _row_of(card: ReportCard, record: MetricRecord) -> words.Row | None:
+    """The row of another card that is that of ``record``."""
+    rows = words.rows(card, record.group, record.space)
+    return next((row for row in rows if row.term == record.row and row.record.name == record.name), None)

@@ -3,7 +3,7 @@
 Words come from checks and verdicts, never from a score.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from sslaudit.errors import RefError
@@ -41,6 +41,8 @@ class Row:
     interval: str
     extra: str
     record: MetricRecord
+    paper: str = ""
+    """The paper's word, where the label is a plainer one."""
 
 
 def title(card: ReportCard) -> tuple[str, str, str]:
@@ -57,8 +59,11 @@ def title(card: ReportCard) -> tuple[str, str, str]:
     )
 
 
-def headline(card: ReportCard) -> list[tuple[str, str]]:
-    """The lines in capitals with their sentence: loaded, healthy, and the reason when a check failed."""
+def headline(card: ReportCard, speakers: Sequence[MetricRecord] | None = None) -> list[tuple[str, str]]:
+    """The lines in capitals with their sentence: loaded, healthy, and the reason when a check failed.
+
+    ``speakers`` are the metrics whose own lines are wanted; all of the card when not given.
+    """
     load = card.encoder.load
     failed = {check.name: check for check in card.failed_checks}
     if "load" in failed:
@@ -78,7 +83,7 @@ def headline(card: ReportCard) -> list[tuple[str, str]]:
     if not failed:
         lines.extend(_accuracy(card))
         lines += map(reference_line, card.references)
-        lines += _said_by_metrics(card)
+        lines += _said_by_metrics(card, card.metrics if speakers is None else speakers)
         lines += shift_lines(card.shift) if card.shift else []
     lines += [("WARNING", c.message) for c in card.checks if c.status == "warn" and c.name != "control"]
     lines += [("WARNING", sentence) for sentence in trusted(card.encoder)]
@@ -86,6 +91,29 @@ def headline(card: ReportCard) -> list[tuple[str, str]]:
     for assumption in load.assumptions:
         lines.append(("ASSUMED", assumption))
     return lines
+
+
+def not_checked(card: ReportCard) -> list[str]:
+    """What the card does not speak about, so that nobody takes silence for a pass."""
+    encoder, data = card.encoder, card.data
+    looked_for = [check for check in card.checks if check.name == "duplicates"]
+    unseen = not looked_for or "not looked for" in looked_for[0].message
+    here = encoder.facts.get("training data digest") == data.digest
+    return [
+        "fine-tuning",
+        *(["other domains (--shift DATA)"] if card.shift is None or not card.shift.readings else []),
+        *(["near-duplicates across the split"] if unseen and data.classes and data.splits["test"] else []),
+        *(
+            ["overlap of these images with the pretraining data"]
+            if not here and "weights" not in encoder.facts
+            else []
+        ),
+    ]
+
+
+def inert(text: str) -> str:
+    """``text`` on one line, with each character escaped that moves a cursor, hides or turns directions."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def health(card: ReportCard) -> str:
@@ -121,9 +149,45 @@ def rows(card: ReportCard, group: str, space: str) -> list[Row]:
     return [_row(record) for record in card.metrics if (record.group, record.space) == (group, space)]
 
 
+def first_of_each_row(records: Iterable[MetricRecord]) -> dict[str, MetricRecord]:
+    """The first of several spaces, by row."""
+    found: dict[str, MetricRecord] = {}
+    for record in records:
+        found.setdefault(record.row, record)
+    return found
+
+
 def terms(card: ReportCard, group: str) -> list[str]:
     """The metrics of a group, as planned."""
     return list(dict.fromkeys(record.term for record in card.metrics if record.group == group))
+
+
+_HEADINGS = {
+    "quality": ("how good", "higher is better"),
+    "data": ("of the data, the same for every encoder", ""),
+    "guarantee": ("guarantee", "error at most; - where there is none, and why"),
+    "shape": ("shape of the embedding, without labels", ""),
+    "classes": ("classes in the embedding", ""),
+    "change": ("when the image changes", ""),
+    "pretext": ("pretext: what f(x) says of z within a class", "lower is better"),
+    "other": ("other", ""),
+}
+
+
+def heading(card: ReportCard, group: str, space: str = "") -> str:
+    """What a table shows, and once which way is better.
+
+    ``space`` is empty where the table has a column for each, or none is read.
+    """
+    where = [in_space(space)] if space == "projection" or (space and group in ("factor", "guarantee")) else []
+    if group == "factor":
+        norms = {record.options.get("norm", "sphere") for record in card.metrics if record.group == group}
+        where += ["unit norm"] if norms == {"sphere"} else []
+        views = plural(card.data.views, "view", "views")
+        return f"why ({', '.join([*where, f'recipe {card.data.recipe}', views])}; lower is better)"
+    name, better = _HEADINGS[group]
+    said = "; ".join(filter(None, [*where, better]))
+    return f"{name} ({said})" if said else name
 
 
 def in_space(space: str) -> str:
@@ -225,7 +289,15 @@ def _load_sentence(card: ReportCard) -> str:
     branch = f" of '{cut(load.branch, 40)}'" if load.branch else ""
     prefix = f", prefix '{load.prefix}' removed" if load.prefix else ""
     left = f"; left out: {_listed(load.ignored)}" if load.ignored else ""
-    return f"all {load.expected} backbone tensors{branch}{prefix}{_others(load)}{left}"
+    return f"all {load.expected} backbone tensors{branch}{prefix}{_others(load)}{left}{_trained_here(card)}"
+
+
+def _trained_here(card: ReportCard) -> str:
+    if card.encoder.facts.get("training data digest") != card.data.digest:
+        return ""
+    return (
+        f"; trained on {'the training images of these data' if card.data.splits['test'] else 'these images'}"
+    )
 
 
 def _others(load: LoadRecord) -> str:
@@ -258,35 +330,35 @@ def _accuracy(card: ReportCard) -> list[tuple[str, str]]:
 
 def _recipe_not_its_own(card: ReportCard) -> list[tuple[str, str]]:
     """What views of another recipe than the encoder's own do not say."""
-    data = card.data
-    if data.views == 1 or data.recipe_own:
+    data, own = card.data, card.encoder.facts.get("recipe")
+    if data.views == 1 or data.recipe_own or own == data.recipe:
         return []
     factors = "factors that read views say invariance to this recipe, not quality"
     if data.recipe_assumed:
         return [("ASSUMED", f"recipe {data.recipe}: the file names none of its own, so {factors}")]
-    own = card.encoder.facts.get("recipe")
     named = f"the encoder's own is {own}" if own else "the file names none of its own"
     return [("RECIPE", f"{data.recipe}; {named}, so {factors}")]
 
 
-def anchors(card: ReportCard) -> list[tuple[str, str]]:
+def anchors(card: ReportCard, *, missing_only: bool = False) -> list[tuple[str, str]]:
     """What the anchors are, and why one is missing."""
     return [
         (anchor.name, anchor.what if anchor.readings else f"not measured: {anchor.what}")
         for anchor in card.anchors
+        if not (missing_only and anchor.readings)
     ]
 
 
-def _said_by_metrics(card: ReportCard) -> list[tuple[str, str]]:
-    """What metrics say on the first screen, of pretext tasks last.
+def _said_by_metrics(card: ReportCard, speakers: Sequence[MetricRecord]) -> list[tuple[str, str]]:
+    """What these metrics say, of pretext tasks last.
 
     h or z where there are two spaces, or it is no embedding.
     """
     found: dict[tuple[str, str], str] = {}
-    for record in sorted(card.metrics, key=lambda record: record.group == "pretext"):
+    for record in sorted(speakers, key=lambda record: record.group == "pretext"):
         for word, sentence in record.headline.items():
             found.setdefault((word, record.space), sentence)
-    named = any(space == "projection" for _, space in found)
+    named = any(record.space == "projection" for record in card.metrics if record.headline)
     return [
         (f"{word} {in_space(space)[-1]}" if space and named else word, sentence)
         for first in dict.fromkeys(word for word, _ in found)
@@ -299,7 +371,7 @@ def _row(record: MetricRecord) -> Row:
     extra = record.note if record.verdict in ("error", "not-applicable") else beside(record)
     value = "-" if record.value is None else number(record.value)
     shown = record.reason if record.value is None else interval(record)
-    return Row(label=record.summary, term=record.row, value=value, interval=shown, extra=extra, record=record)
+    return Row(record.summary, record.row, value, shown, extra, record, record.paper)
 
 
 def beside(record: MetricRecord) -> str:
