@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sslaudit.audit import evaluate as evaluate
+    from sslaudit.comparison import compare as compare
     from sslaudit.comparison import paired_difference as paired_difference
     from sslaudit.data import Dataset as Dataset
     from sslaudit.encoder import Encoder as Encoder
@@ -58,7 +59,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "sslaudit.audit": ("evaluate",),
-    "sslaudit.comparison": ("paired_difference",),
+    "sslaudit.comparison": ("compare", "paired_difference"),
     "sslaudit.data": ("Dataset",),
     "sslaudit.encoder": ("Encoder", "LoadAudit", "Override", "Preprocess"),
     "sslaudit.errors": (

@@ -47,7 +47,7 @@ def mean_of_proportions(successes: ArrayLike, trials: ArrayLike, level: float = 
     mean = shares.mean()
     below = np.linalg.norm(shares - [single.low for single in singles]) / len(n)
     above = np.linalg.norm([single.high for single in singles] - shares) / len(n)
-    low, high = _wilson_limits(mean, _effective_trials(k, n), level)
+    low, high = wilson_limits(mean, _effective_trials(k, n), norm.ppf((1 + level) / 2))
     return Interval(
         low=max(0.0, min(mean - below, low)),
         high=min(1.0, max(mean + above, high)),
@@ -70,9 +70,8 @@ def _effective_trials(successes: np.ndarray, trials: np.ndarray) -> float:
     return float(mean * (1 - mean) * len(trials) ** 2 / variances.sum())
 
 
-def _wilson_limits(share: float, trials: float, level: float) -> tuple[float, float]:
-    """Of a share of any number of trials, whole or not."""
-    z = norm.ppf((1 + level) / 2)
+def wilson_limits(share: float, trials: float, z: float) -> tuple[float, float]:
+    """Score limits of a share of any number of trials, whole or not, at ``z`` standard errors."""
     middle = (share + z**2 / (2 * trials)) / (1 + z**2 / trials)
     reach = z / (1 + z**2 / trials) * np.sqrt(share * (1 - share) / trials + z**2 / (4 * trials**2))
     return float(middle - reach), float(middle + reach)

@@ -185,7 +185,7 @@ def test_cards_that_cannot_be_ranked_together() -> None:
         of_metrics(cards(), "knn")
     with pytest.raises(CardError, match="e0 has no value of 'rare': none"):
         of_metrics(cards(), "rare")
-    with pytest.raises(CardError, match="data digest is d in one and other in another"):
+    with pytest.raises(CardError, match="data digest is d in that of e0 and other in that of e4"):
         of_metrics([*cards(), card(4, record("probe", 0.1), digest="other")], "probe")
     failed = dataclasses.replace(cards()[0], checks=(Check(name="finite", status="fail", message="NaN"),))
     with pytest.raises(CardError, match="failed its check 'finite'"):

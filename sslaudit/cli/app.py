@@ -6,9 +6,11 @@ import typer
 
 from sslaudit.cli.augmentations import augmentations
 from sslaudit.cli.cache import cache
+from sslaudit.cli.compare import compare
 from sslaudit.cli.demo import demo
 from sslaudit.cli.evaluate import evaluate
 from sslaudit.cli.inspect import inspect
+from sslaudit.cli.leaderboard import leaderboard
 from sslaudit.cli.listing import list_, plugins
 from sslaudit.cli.report import report
 from sslaudit.cli.sweep import sweep
@@ -29,7 +31,9 @@ app.command("train")(train)
 app.command("sweep")(sweep)
 app.command("views")(views)
 app.command("augmentations")(augmentations)
+app.command("compare")(compare)
 app.command("report")(report)
+app.command("leaderboard")(leaderboard)
 app.command("demo")(demo)
 app.add_typer(cache)
 app.command("plugins")(plugins)

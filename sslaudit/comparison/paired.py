@@ -1,31 +1,10 @@
 """Is the difference of two cards real? Paired by image, so what both find hard cancels."""
 
-from collections.abc import Sequence
-
+from sslaudit.comparison.comparable import check_comparable
 from sslaudit.errors import CardError
 from sslaudit.report import samples
 from sslaudit.report.card import ReportCard
 from sslaudit.results import Interval
-
-_SAME = ("digest", "recipe", "views", "views_mode", "seed")
-
-
-def check_comparable(cards: Sequence[ReportCard]) -> None:
-    """Raises ``CardError`` for a card with a failed check, and where cards are not of the same images seen
-    in the same way, naming what differs. A PARTIAL or COLLAPSED encoder is compared with nothing.
-    """
-    for card in cards:
-        if failed := next(iter(card.failed_checks), None):
-            raise CardError(
-                f"the card of {card.encoder.ref} failed its check '{failed.name}': {failed.message}. "
-                "It is left out of every comparison."
-            )
-        for name in _SAME:
-            ours, theirs = getattr(cards[0].data, name), getattr(card.data, name)
-            if ours != theirs:
-                raise CardError(
-                    f"the cards cannot be compared: data {name} is {ours} in one and {theirs} in another."
-                )
 
 
 def paired_difference(
