@@ -9,6 +9,7 @@ from torch import nn
 from sslaudit.data import Dataset
 from sslaudit.encoder import Encoder, LoadAudit, Override, Preprocess, embedding_dim, from_module
 from sslaudit.errors import EncoderError, UsageError
+from sslaudit.named import check_digest, expand
 from sslaudit.refs import DataRef, EncoderRef, Ref
 from sslaudit.registry import Registry, installed
 from sslaudit.specs import LARGEST_SEED, read_options
@@ -31,11 +32,12 @@ def load_encoder(
 ) -> Encoder:
     """The encoder that ``ref`` names, in eval mode on ``device``; a ``Path`` is a file or folder.
 
+    A text may be a short name (``dinov2-small``, see ``sslaudit list models``).
     A module of yours needs ``preprocess``, since nothing else says how its inputs are made.
     ``override`` wins over the preprocessing that the encoder brings. The weights lie in memory of
     their own; with ``mapped`` they may stay in the file, which then must not change. Raises
-    ``RefError`` for a text that names nothing and ``EncoderError`` when the weights did not load or
-    a size does not fit.
+    ``RefError`` for a text that names nothing and ``EncoderError`` when the weights did not load, are
+    not those of the short name, or a size does not fit.
     """
     encoder = _load(ref, device, preprocess, registry)
     if not isinstance(ref, nn.Module | Encoder) and not mapped:
@@ -55,13 +57,21 @@ def _load(
         if preprocess is None:
             raise UsageError("a module needs preprocess=Preprocess(size=..., mean=..., std=...).")
         return from_module(ref, preprocess=preprocess, device=device)
-    ref = _read(ref, EncoderRef, "file", "an encoder is a reference, a path, a module or an Encoder")
+    ref = _read_encoder(ref, "an encoder is a reference, a path, a module or an Encoder")
     if preprocess is not None:
         raise UsageError("preprocess= goes with a module; a reference brings its own.")
     registry = registry or installed()
     scheme = registry.encoder_scheme(ref)
     read_options(dict(ref.options), scheme.options, f"'{ref}'")
-    return registry.encoders.call(scheme.scheme, ref, lambda: scheme.load(ref, device))
+    encoder = registry.encoders.call(scheme.scheme, ref, lambda: scheme.load(ref, device))
+    check_digest(ref, encoder.digest)
+    return encoder
+
+
+def _read_encoder(ref: str | AnyPath | EncoderRef, taken: str) -> EncoderRef:
+    """``ref`` as a reference, a short name as what it stands for. Raises ``UsageError``."""
+    read = _read(ref, EncoderRef, "file", taken)
+    return read if read.scheme else EncoderRef.parse(expand(str(read)))
 
 
 def _read(ref: str | AnyPath | R, kind: type[R], scheme: str, taken: str) -> R:
@@ -114,7 +124,7 @@ def _settled(load: LoadAudit, override: Override) -> LoadAudit:
 
 def load_untrained(ref: str | AnyPath | EncoderRef, *, seed: int = 0, device: str = "cpu") -> Encoder:
     """The architecture that ``ref`` names with fresh weights: the control of every score."""
-    ref = _read(ref, EncoderRef, "file", "an encoder is a reference or a path")
+    ref = _read_encoder(ref, "an encoder is a reference or a path")
     if not 0 <= seed <= LARGEST_SEED:
         raise UsageError(f"seed {seed} is not between 0 and {LARGEST_SEED}.")
     registry = installed()

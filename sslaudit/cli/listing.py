@@ -1,4 +1,4 @@
-"""``sslaudit plugins`` and ``sslaudit list``: what is installed, without importing any of it.
+"""``sslaudit plugins`` and ``sslaudit list``: what is installed or has a name, without importing any of it.
 
 Only the page of one metric imports that metric, for its docstring.
 """
@@ -24,6 +24,12 @@ class Kind(StrEnum):
     datasets = "datasets"
     recipes = "recipes"
     methods = "methods"
+    models = "models"
+    suites = "suites"
+
+
+_NAMED = (Kind.models, Kind.suites)
+"""What has a short name, and comes from no plugin."""
 
 
 @guarded
@@ -59,7 +65,7 @@ def list_(
         str | None, typer.Argument(help="One of them: all that is known of it, and its options.")
     ] = None,
 ) -> int:
-    """List the encoder schemes, metrics, data schemes, recipes or training methods, or show one of them."""
+    """List encoder schemes, metrics, data schemes, recipes, methods, models or suites, or show one."""
     if name is not None:
         _print(_page(kind, name))
         return 0
@@ -67,6 +73,13 @@ def list_(
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
+    if kind in _NAMED:
+        from sslaudit.cli.named import rows
+
+        for row in rows(kind.value):
+            table.add_row(*map(Text, row))
+        _print(table)
+        return 0
     for plugin in installed().plugins:
         for spec in sorted(plugin.offers.get(kind.value, []), key=name_of):
             options = _options(getattr(spec, "options", ()))
@@ -82,7 +95,11 @@ def list_(
 
 
 def _page(kind: Kind, name: str) -> object:
-    """All of one spec, or of a term that recipes are written in. Raises ``RefError``, ``PluginError``."""
+    """All of one of them, or of a term that recipes are written in. Raises ``RefError``, ``PluginError``."""
+    if kind in _NAMED:
+        from sslaudit.cli.named import page as named_page
+
+        return named_page(kind.value, name)
     from sslaudit.cli.page import page
 
     if kind is Kind.recipes:

@@ -43,10 +43,10 @@ def page(name: str, spec: Any, plugin: Plugin | None) -> RenderableType:
     blocks: list[RenderableType] = [Text.assemble((name, "bold"), f"   {summary}")]
     facts = {"plugin": str(plugin or ""), **_facts(spec)}
     if rows := [(label, Text(said)) for label, said in facts.items() if said]:
-        blocks += [Text(), _grid(rows)]
+        blocks += [Text(), grid(rows)]
     if options:
         rows = [(option.name, _option(option)) for option in options]
-        blocks += [Text(), Text("options"), Padding(_grid(rows), (0, 0, 0, 2))]
+        blocks += [Text(), Text("options"), Padding(grid(rows), (0, 0, 0, 2))]
     if isinstance(spec, MetricSpec) and (described := documentation(spec, plugin)):
         blocks += [Text(), *_described(described)]
     return Group(*blocks)
@@ -143,10 +143,11 @@ def _described(text: str) -> Iterator[RenderableType]:
     for paragraph in said:
         yield from (Text(paragraph), Text())
     if rows:
-        yield _grid([(f"{label}:", Text(what)) for label, what in rows.items()])
+        yield grid([(f"{label}:", Text(what)) for label, what in rows.items()])
 
 
-def _grid(rows: list[tuple[str, Text]]) -> Table:
+def grid(rows: list[tuple[str, Text]]) -> Table:
+    """Labels, and what is said of each beside them."""
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")

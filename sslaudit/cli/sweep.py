@@ -10,6 +10,7 @@ import typer
 from sslaudit.cli.guard import complain, guarded, registry
 from sslaudit.cli.output import prepared
 from sslaudit.errors import CardError, OutputError, UsageError
+from sslaudit.named import sweep_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,7 +23,9 @@ Some = Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only these
 
 @guarded
 def sweep(
-    suite: Annotated[Path, typer.Argument(metavar="SUITE.toml", help="A suite, as in registry/suites.")],
+    suite: Annotated[
+        str, typer.Argument(metavar="SUITE", help="A name of list suites, or a file like them.")
+    ],
     output: Annotated[Path, typer.Option(help="Folder for checkpoints, cards and the table.")],
     scale: Annotated[
         str, typer.Option(help="On what data, with how much work: a scale of the suite.")
@@ -47,9 +50,10 @@ def sweep(
     The same command goes on where it was interrupted; what is finished is not done again.
     """
     found = registry()
+    file = sweep_file(suite)
     from sslaudit.sweep.suite import read_suite
 
-    read = read_suite(suite)
+    read = read_suite(file)
     chosen = read.scale(scale)
     from sslaudit.extraction import pick_device
     from sslaudit.loading import load_dataset
