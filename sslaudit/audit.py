@@ -35,6 +35,7 @@ from sslaudit.inputs import Labels
 from sslaudit.kept import KeptEstimates
 from sslaudit.loading import load_dataset, load_encoder
 from sslaudit.measure import Materials, Measured, measure
+from sslaudit.named import AuditSuite, read_suite
 from sslaudit.passes import Extracted, Passes
 from sslaudit.plan import Plan, Space, make_plan
 from sslaudit.refs import EncoderRef
@@ -52,8 +53,9 @@ from sslaudit.world import ALONE, World
 
 def evaluate(
     ref: str | os.PathLike[str] | nn.Module | Encoder,
-    data: str | os.PathLike[str] | Dataset | object,
+    data: str | os.PathLike[str] | Dataset | object | None = None,
     *,
+    suite: str | AuditSuite | None = None,
     metrics: str | Sequence[str] | None = None,
     space: Space = "embedding",
     recipe: str = "auto",
@@ -79,7 +81,8 @@ def evaluate(
 
     ``ref`` is a reference (``timm:resnet18``, ``runs/simclr.pt``), a path, a module with
     ``preprocess``, or an ``Encoder``; ``data`` is a reference (``digits``, a folder), a path, a
-    ``Dataset``, or whatever else ``load_dataset`` takes. ``metrics`` names them with their options
+    ``Dataset``, or whatever else ``load_dataset`` takes. ``suite`` names a protocol that chooses what it
+    is about, the data too where none are given. ``metrics`` names them with their options
     (``"knn(k=5),alignment"``); with ``space="projection"`` they read what the projector of the
     checkpoint makes of the embeddings. ``recipe="auto"`` takes the recipe that the checkpoint
     records, else ``simclr``, marked as assumed. ``precision="auto"`` takes a lower precision where
@@ -89,7 +92,9 @@ def evaluate(
     for none. ``override`` wins over the encoder's own preprocessing. With ``output`` the card is
     also written to that folder. Raises ``SslauditError`` kinds.
     """
+    protocol = read_suite(suite) if isinstance(suite, str) else suite
     settings = Settings(
+        suite=protocol,
         metrics=metrics,
         space=space,
         recipe=recipe,
@@ -109,6 +114,8 @@ def evaluate(
         cache=cache,
         override=override,
     )
+    if data is None and (protocol is None or (data := protocol.data) is None):
+        raise UsageError("there are no data to evaluate on: give data, or a suite that names them.")
     line = Line(installed(), settings)
     encoder = line.load(ref, preprocess=preprocess)
     card = line.run(encoder, line.open(data))
@@ -176,11 +183,16 @@ class Line:
         return encoder
 
     def open(self, data: str | os.PathLike[str] | Dataset | object) -> Dataset:
-        """The data set, with the groups and the images that were asked for."""
+        """The data set, with the groups and the images that were asked for.
+
+        Raises ``UsageError`` when it is not that of the suite.
+        """
         chosen = load_dataset(data, registry=self.registry)
         if self.settings.group is not None:
             chosen = group_by(chosen, self.settings.group)
         chosen = subset(chosen, max_images=self.settings.max_images, per_class=self.settings.per_class)
+        if self.settings.suite is not None:
+            self.settings.suite.check_data(chosen.digest, chosen.ref)
         self._shifted(chosen)
         return chosen
 
@@ -243,13 +255,21 @@ class Line:
                 assumed=self.settings.recipe == "auto" and "recipe" not in encoder.facts,
                 own=self._passes.own_recipe(encoder, found.how),
             ),
+            suite=None if self.settings.suite is None else self.settings.suite.label,
             checks=tuple(checks),
             metrics=measured.records,
             anchors=anchors,
             shift=shifted,
             problems=tuple(measured.problems),
             provenance=provenance(
-                self.registry, found.how, found.choice, found.floor, found.cached, started, clock
+                self.registry,
+                found.how,
+                found.choice,
+                floor=found.floor,
+                cached=found.cached,
+                speed=found.images_per_second,
+                started=started,
+                clock=clock,
             ),
             samples={**identity_columns(data), **measured.samples},
         )

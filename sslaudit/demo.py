@@ -17,6 +17,7 @@ from sslaudit.extraction import OnProgress
 from sslaudit.loading import load_encoder
 from sslaudit.registry import Registry
 from sslaudit.report.card import ReportCard, write_card
+from sslaudit.report.html import write_page
 from sslaudit.results import Interval
 from sslaudit.settings import Settings
 from sslaudit.train.choices import Choices
@@ -24,8 +25,8 @@ from sslaudit.train.loop import train
 
 METHODS = ("simclr", "barlow-twins")
 METRICS = (
-    "few-shot(k=3),nearest-centre,knn,linear-probe,alignment,divergence,theorem1,spectrum,uniformity,"
-    "neural-collapse,invariance,ci-condition,downstream-sufficiency"
+    "few-shot(k=3),nearest-centre,knn,linear-probe,alignment,divergence,theorem1,embedding-map,"
+    "spectrum,uniformity,neural-collapse,invariance,ci-condition,downstream-sufficiency"
 )
 RECIPE = "crop(scale=0.6)+color"
 """Digits are chiral, so no flip; they are read by their whole shape, so no small crop."""
@@ -49,6 +50,8 @@ class Story:
 
     names: tuple[str, ...]
     cards: tuple[ReportCard, ...]
+    pages: tuple[Path, ...]
+    """Where the page of each card lies."""
     differences: tuple[Difference, ...]
     refusal: str
     """What loading the broken checkpoint answered."""
@@ -71,11 +74,13 @@ def run(
     refs = {method: str(file) for method, file in files.items()}
     refs["untrained"] = f"untrained:{files['simclr']}"
     say("auditing both and their untrained copy on the held-out digits ...")
-    cards = []
+    cards, pages = [], []
     for name, ref in refs.items():
         card = line.run(load_encoder(ref, device=line.device, registry=registry), data)
         write_card(card, output / name)
         cards.append(card)
+        pages.append(output / name / "card.html")
+        write_page(card, pages[-1])
     differences = [
         Difference(encoder=name, term=term, value=value, interval=interval)
         for name, card in zip(METHODS, cards[:-1], strict=True)
@@ -85,6 +90,7 @@ def run(
     return Story(
         names=tuple(refs),
         cards=tuple(cards),
+        pages=tuple(pages),
         differences=tuple(differences),
         refusal=_refusal(files["simclr"], output / "broken.pt", registry),
     )

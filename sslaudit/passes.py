@@ -1,7 +1,7 @@
 """The passes of encoders over images: recipe, precision, batches, and the features that come of them."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from torch import Tensor
@@ -23,7 +23,8 @@ from sslaudit.extraction import (
     pick_batch_size,
     pick_workers,
 )
-from sslaudit.extraction.precision import precision_floor, settled_precision
+from sslaudit.extraction.precision import SettledOnce, precision_floor
+from sslaudit.extraction.speed import images_per_second
 from sslaudit.plan import Plan, Space
 from sslaudit.recipes import Recipe, parse_recipe
 from sslaudit.registry import Registry
@@ -31,7 +32,7 @@ from sslaudit.settings import Settings
 from sslaudit.store import Features
 from sslaudit.world import World
 
-_USUAL = "simclr"
+USUAL = "simclr"
 """The recipe where nothing names one."""
 
 
@@ -47,6 +48,8 @@ class Extracted:
     floor: float | None
     features: dict[Space, Features]
     cached: int
+    images_per_second: float | None
+    """Through the encoder alone, on this device; None where it was not measured."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,6 +64,8 @@ class Passes:
     world: World
     on_progress: OnProgress
     on_message: Callable[[str], None]
+    settled: SettledOnce = field(default_factory=SettledOnce)
+    """What ``--precision auto`` settled on."""
 
     def extracted(self, encoder: Encoder, data: Dataset, cache: Path, plan: Plan) -> Extracted:
         """Features of ``data`` in the spaces of ``plan``. Raises ``DataError`` and ``StoreError``."""
@@ -76,6 +81,8 @@ class Passes:
                 one = embedder.of(replace(how, space=space))
                 features[space], there = self._features(one, data, cache, probe, features.get("embedding"))
                 cached += there
+        speed = None if self.world.rank else images_per_second(embedder, probe, len(data) * how.views)
+        gather(self.world, None)  # the others rest meanwhile
         if cached:
             total = len(data) * how.views * len(features)
             self.on_message(f"features: {cached:,} of {total:,} views read from the cache.")
@@ -87,6 +94,7 @@ class Passes:
             floor=precision_floor(embedder, probe),
             features=features,
             cached=cached,
+            images_per_second=speed,
         )
 
     def altered(self, found: Extracted, space: Space, data: Dataset, cache: Path) -> AlteredImages:
@@ -103,7 +111,7 @@ class Passes:
         """How to extract; in float32 until the precision is chosen."""
         text, workers = self.settings.recipe, self.settings.workers
         if text == "auto":
-            text = encoder.facts.get("recipe", _USUAL)
+            text = encoder.facts.get("recipe", USUAL)
         recipe = self.recipe(text)
         return Extraction(
             recipe=recipe,
@@ -117,16 +125,16 @@ class Passes:
         )
 
     def _precision(self, encoder: Encoder, data: Dataset, how: Extraction, cache: Path) -> Choice:
-        """The precision asked for, or what ``auto`` settles on for this encoder, data and device."""
+        """The precision asked for, or what ``auto`` settles on for this run."""
         if self.settings.precision in ("fp32", "bf16", "fp16"):
             return Choice(precision=self.settings.precision, reason="asked for")  # type: ignore[arg-type]
-        recipe = self.recipe(_USUAL) if how.recipe.identity else how.recipe
+        recipe = self.recipe(USUAL) if how.recipe.identity else how.recipe
 
         def pairs() -> Tensor:
             views = PixelViews(data, replace(how, recipe=recipe, views=3), encoder.preprocess)
             return views.head(PROBE_IMAGES)[:, 1:]
 
-        mine = None if self.world.rank else settled_precision(encoder, data, how, pairs, cache=cache)
+        mine = None if self.world.rank else self.settled.of(encoder, data, how, pairs, cache=cache)
         choice = gather(self.world, mine)[0]
         assert choice is not None  # rank 0 made it
         return choice

@@ -208,7 +208,7 @@ def test_guarantees_of_two_spaces_stand_side_by_side_whatever_they_lack(digits: 
     one = line(spec, metrics="rungs,rungs(norm=as-is)").run(encoder(projector=True), digits)
     screen = console()
     with screen.capture() as shown:
-        screen.print(render(one))
+        screen.print(render(one, everything=True))
     lines = [" ".join(text.split()) for text in shown.get().splitlines()]
     assert "guarantee (rungs(norm=as-is); error at most; - where there is none, and why)" in lines
     assert lines.count("as printed - rho 3.00, allowed .010 - rho 3.00, allowed .010") == 2

@@ -15,6 +15,10 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+import sslaudit
+from sslaudit.errors import UsageError
+from sslaudit.named import read_suite
+from sslaudit.report.card import read_card
 from sslaudit.train.backbones import build_backbone
 from tests.conftest import ROOT, Run, make_photos
 
@@ -290,3 +294,51 @@ def test_one_that_cannot_be_had_does_not_cost_the_others(run_here: Run, tmp_path
     assert json.loads(done.stdout)["encoder"]["ref"] == "model.pt"
     assert done.stderr.count("error: the weights of") == 2
     assert len(list((tmp_path / "reports").rglob("card.json"))) == 1
+
+
+SUITE = """
+kind = "audit"
+name = "few-digits"
+version = 3
+summary = "some digits"
+data = "digits"
+{digest}
+metrics = ["knn(k=3)", "alignment"]
+recipe = "crop"
+views = 2
+seed = 5
+max_images = 200
+how_to_get = "They are embedded."
+"""
+
+
+def test_a_suite_chooses_and_is_named(run_here: Run, tmp_path: Path) -> None:
+    (tmp_path / "few.toml").write_text(SUITE.format(digest=""))
+    args = ("stub:x", "--suite", "few.toml", "--no-anchors")
+    done = evaluate(run_here, *args)
+    assert done.returncode == 0, done.stderr
+    card = read_card(tmp_path / "reports" / "stub-x")
+    assert card.suite == "few-digits-v3"
+    assert {metric.term for metric in card.metrics} == {"knn(k=3)", "alignment"}
+    assert (card.data.recipe, card.data.views, card.data.seed) == ("crop@1", 2, 5)
+    assert (card.data.images, card.provenance.precision) == (200, "fp32")
+    assert evaluate(run_here, *args).returncode == 0, "the same again"
+    other = evaluate(run_here, "stub:x", "--data", "digits", "--metrics", "knn(k=3),alignment")
+    assert "is of the suite few-digits-v3; write --overwrite" in other.stderr
+
+    for text in ("--seed 0", "--metrics knn", "--views-mode bank", "--space projection"):
+        option = text.split()
+        done = evaluate(run_here, *args, *option)
+        assert done.returncode == 2
+        assert f"error: {option[0]} does not go with the suite 'few-digits'" in done.stderr
+    suite = read_suite(str(tmp_path / "few.toml"))
+    with pytest.raises(UsageError, match="--recipe does not go with the suite 'few-digits'"):
+        sslaudit.evaluate("stub:x", suite=suite, recipe="simclr")
+    with pytest.raises(UsageError, match="there are no data"):
+        sslaudit.evaluate("stub:x")
+
+    (tmp_path / "few.toml").write_text(SUITE.format(digest=f'digest = "{"0" * 64}"'))
+    done = evaluate(run_here, *args, "--output", "others")
+    assert done.returncode != 0
+    assert "images of the suite 'few-digits': their digest is" in done.stderr
+    assert not (tmp_path / "others").exists()

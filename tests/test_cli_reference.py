@@ -73,7 +73,7 @@ def test_it_is_trained_once_and_compared(run_here: Run, tmp_path: Path, own_cach
     collapsed = replace(theirs, checks=(Check(name="rank", status="fail", message="rank 1."),))
     unscored = replace(ours, metrics=())
     for pair, why in (
-        ((ours, other), "data digest is 0 in one"),
+        ((ours, other), "data digest is"),
         ((ours, collapsed), "failed its check 'rank'"),
         ((unscored, theirs), "no accuracy"),
     ):

@@ -66,7 +66,7 @@ def test_a_changed_copy_is_paired_and_said_on_the_first_screen(
         assert reading.drop_interval.low <= reading.drop <= reading.drop_interval.high
     assert "fog" in (tmp_path / "reports" / "stub-x" / "card.html").read_text()
     minor = [reading.summary for reading in shift.readings if reading.minor]
-    monkeypatch.setattr("sslaudit.report.screen.ROOM", 0)
+    monkeypatch.setattr("sslaudit.report.screen.ROOM", 2)
     screen = console()
     with screen.capture() as cut:
         screen.print(render(card))
@@ -105,7 +105,7 @@ def test_twice_is_equal_and_other_metrics_do_not_change(
             del metric["seconds"]
         return card
 
-    first, second, without = once("--shift", "fog"), once("--shift", "fog"), once()
+    first, second, without = once("--shift", "fog"), once("--shift", "fog"), once("--overwrite")
     assert first["shift"] == second["shift"]
     assert first["metrics"] == without["metrics"]
     assert without["shift"] is None

@@ -32,7 +32,10 @@ def demo(
     out.print()
     out.print("a checkpoint with wrong tensor names is refused, never half loaded:")
     out.print("\n".join(f"  {line}" for line in story.refusal.splitlines()), markup=False)
-    out.print(f"\ncards and checkpoints: {output}", markup=False)
+    out.print()
+    for place, page in enumerate(story.pages):
+        out.print(f"{'cards:' if not place else '':<13}{page}", markup=False, soft_wrap=True)
+    out.print(f"{'checkpoints:':<13}{output}", markup=False, soft_wrap=True)
     ahead = all(difference.interval.low > 0 for difference in story.differences)
     return int(not ahead or any(card.failed_checks or card.problems for card in story.cards))
 

@@ -26,16 +26,20 @@ from sslaudit.cli.options import (
 )
 from sslaudit.cli.output import folders, prepared, refuse_other_cards
 from sslaudit.cli.sources import announce
+from sslaudit.cli.suites import chosen_suite, given
 from sslaudit.errors import EncoderError, UsageError
+from sslaudit.named import expand
 from sslaudit.refs import DataRef, EncoderRef
 from sslaudit.world import World
 
 if TYPE_CHECKING:
-    from sslaudit.cli.reference import Wanted
     from sslaudit.encoder import Override
     from sslaudit.registry import Registry
     from sslaudit.report.card import ReportCard
     from sslaudit.settings import Settings
+    from sslaudit.train.reference import Reference
+
+    Wanted = tuple[Reference, Path]
 
 
 class Format(StrEnum):
@@ -59,12 +63,21 @@ class ViewsMode(StrEnum):
     bank = "bank"
 
 
+_OF_DATA = ("metrics", "space", "recipe", "views", "views_mode", "seed", "max_images", "per_class", "group")
+"""Options that say nothing without data."""
+
+
 @guarded
 def evaluate(
+    context: typer.Context,
     refs: Annotated[list[str], typer.Argument(metavar="REF...", help="Checkpoint files, or SCHEME:NAME.")],
     data: Annotated[
         str | None,
         typer.Option("--data", metavar="DATA", help="A folder of images, or SCHEME:NAME (list datasets)."),
+    ] = None,
+    suite: Annotated[
+        str | None,
+        typer.Option(metavar="NAME|FILE", help="A protocol that chooses the rest (list suites)."),
     ] = None,
     metrics: Annotated[
         str | None, typer.Option(help="Metrics by name, with options: knn(k=20,T=0.07),alignment.")
@@ -124,7 +137,8 @@ def evaluate(
     ] = None,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Keep no features.")] = False,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace a card of another encoder or data set.")
+        bool,
+        typer.Option("--overwrite", help="Replace a card of other choices, or one that says more."),
     ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be scored and trained, and stop.")
@@ -139,11 +153,17 @@ def evaluate(
     interpolation: Resize = None,
     crop: Crop = None,
 ) -> int:
-    """Audit encoders on your data: did it load, is it any good, what holds it back."""
+    """Audit encoders on your data: did it load, is it any good, what holds it back.
+
+    Several encoders end in one table, which names the cheapest of the best; references stand in it too.
+    Up to three cards are printed whole; of more, their paths.
+    """
     go_offline(offline)
     found = registry()
+    protocol = chosen_suite(context, suite)
+    data = protocol.data if data is None and protocol is not None else data
     parsed = with_flags(
-        [EncoderRef.parse(ref) for ref in refs],
+        [EncoderRef.parse(expand(ref)) for ref in refs],
         found,
         allow_partial=allow_partial,
         trust_pickle=trust_pickle,
@@ -151,27 +171,26 @@ def evaluate(
     )
     world = World.from_environment()
     suffix = "projection" if space is Space.projection else ""
-    places = folders(output, [str(ref) for ref in parsed], suffix)
-    wanted: list[Wanted] = []
+    references = []
     if reference:
-        from sslaudit.cli.reference import wanted_references
+        from sslaudit.cli.reference import read_references
 
-        wanted = wanted_references(reference, found, output, suffix, data=data, world=world)
+        references = read_references(reference, found, data=data, world=world)
+    texts = [str(ref) for ref in parsed]
+    places = folders(output, [*texts, *(name for _, name in references)], suffix)
+    places, theirs = places[: len(texts)], places[len(texts) :]
+    wanted = [(one, folder) for (one, _), folder in zip(references, theirs, strict=True)]
     override = read_override(size, mean, std, interpolation, crop)
     if data is None:
         if shift is not None:
             raise UsageError("--shift names other data to test on, and goes with --data.")
         announce(parsed, found)
-        return _audit_only(parsed, override, found)
+        return _audit_only(parsed, override, found, given(context, _OF_DATA))
     with nullcontext() if world.rank else prepared(output):
-        if not overwrite:
-            cards = {place: str(ref) for ref, place in zip(parsed, places, strict=True)}
-            cards |= {one.folder: one.reference.ref for one in wanted}
-            refuse_other_cards(list(cards), list(cards.values()), str(DataRef.parse(data)))
-        announce(parsed, found)
         from sslaudit.settings import Settings
 
         settings = Settings(
+            suite=protocol,
             metrics=metrics,
             space=space.value,
             recipe=recipe,
@@ -191,6 +210,10 @@ def evaluate(
             cache=False if no_cache else cache,
             override=override,
         )
+        if not overwrite:
+            cards = dict(zip(places, texts, strict=True)) | {folder: one.ref for one, folder in wanted}
+            refuse_other_cards(cards, str(DataRef.parse(data)), settings, found, references=bool(wanted))
+        announce(parsed, found)
         if dry_run:
             return _say_plan(found, settings, parsed, data, places, wanted)
         try:
@@ -199,7 +222,13 @@ def evaluate(
             if not no_cache:
                 complain("features so far are kept: the same command goes on where it stopped.")
             raise
-    _show(done, format_, html)
+    if not world.rank:
+        from sslaudit.cli.closing import show, show_json
+
+        if format_ is Format.json:
+            show_json(done)
+        else:
+            show(done, "card.html" if html else "card.json")
     return max(code, int(any(card.failed_checks or card.problems for card, _ in done)))
 
 
@@ -285,15 +314,15 @@ def _say_plan(
     if wanted:
         from sslaudit.cli.reference import planned, recipe_for
 
-        for one in wanted:
-            typer.echo(f"{one.folder}: {planned(one.reference, line, dataset, recipe_for(line, []))}")
+        for reference, folder in wanted:
+            typer.echo(f"{folder}: {planned(reference, line, dataset, recipe_for(line, []))}")
         if settings.recipe == "auto":
             typer.echo("Where the cards share another recipe, references are trained with that one.")
     return 0
 
 
-def _audit_only(refs: list[EncoderRef], override: "Override", found: "Registry") -> int:
-    """Without data there is no score: the load audit, and what to type next."""
+def _audit_only(refs: list[EncoderRef], override: "Override", found: "Registry", unused: list[str]) -> int:
+    """Without data there is no score: the load audit, and what to type next, ``unused`` options with it."""
     from sslaudit.loading import load_encoder
     from sslaudit.report.inspection import inspection, page
     from sslaudit.report.terminal import console
@@ -302,8 +331,13 @@ def _audit_only(refs: list[EncoderRef], override: "Override", found: "Registry")
         if ref is not refs[0]:
             console().print()
         console().print(page(inspection(load_encoder(ref, override=override, registry=found))))
-    complain("nothing was scored: there is no --data. Give a folder of yours, or try the embedded digits:")
-    complain(f"  sslaudit evaluate {shlex.join(str(ref) for ref in refs)} --data digits")
+    options = ", ".join(word for word in unused[::2])
+    also = f", and {options} had no effect" if options else ""
+    complain(
+        f"nothing was scored{also}: there is no --data. Give a folder of yours, or try the embedded digits:"
+    )
+    words = [*(str(ref) for ref in refs), "--data", "digits", *unused]
+    complain(f"  sslaudit evaluate {shlex.join(words)}")
     return UsageError.exit_code
 
 
@@ -313,21 +347,3 @@ def _number(option: str, text: str) -> int | None:
     if not text.isdecimal():
         raise UsageError(f"{option} {text} is neither a number nor auto.")
     return int(text)
-
-
-def _show(done: list[tuple["ReportCard", Path]], format_: Format, html: bool) -> None:
-    if not done:
-        return
-    if format_ is Format.json:
-        from sslaudit.report.card import to_json
-
-        texts = [to_json(card).rstrip("\n") for card, _ in done]
-        typer.echo(texts[0] if len(texts) == 1 else "[" + ",\n".join(texts) + "]")
-        return
-    from sslaudit.report.terminal import console, render
-
-    out = console()
-    for place, (card, folder) in enumerate(done):
-        if place:
-            out.print()
-        out.print(render(card, next_step=f"card: {folder / ('card.html' if html else 'card.json')}"))

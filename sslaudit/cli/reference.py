@@ -1,12 +1,12 @@
 """``evaluate --reference``: encoders trained here on the same data, and what they say of the others."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from sslaudit.audit import Line
-from sslaudit.cli.output import folders
 from sslaudit.comparison import check_comparable
+from sslaudit.comparison.choice import on_plain_images
 from sslaudit.data import Dataset
 from sslaudit.errors import CardError, EncoderError, SslauditError, UsageError
 from sslaudit.extraction import Progress
@@ -25,19 +25,11 @@ from sslaudit.world import World
 Done = list[tuple[ReportCard, Path]]
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """A reference, and the folder of its card."""
-
-    reference: Reference
-    folder: Path
-
-
-def wanted_references(
-    texts: Sequence[str], registry: Registry, output: Path, suffix: str, *, data: str | None, world: World
-) -> list[Wanted]:
-    """What ``--reference`` names, each with a folder named by its method, and by its options too where a
-    method is named twice. Raises ``UsageError`` or ``RefError`` before any work.
+def read_references(
+    texts: Sequence[str], registry: Registry, *, data: str | None, world: World
+) -> list[tuple[Reference, str]]:
+    """What ``--reference`` names, each with a name for its folder: that of its method, with its options where
+    a method is named twice. Raises ``UsageError`` or ``RefError`` before any work.
     """
     if data is None:
         raise UsageError("--reference trains on the data of the run, and goes with --data.")
@@ -50,16 +42,15 @@ def wanted_references(
     if len({reference.ref for reference in references}) != len(references):
         raise UsageError("a reference is named twice.")
     methods = [reference.spec.name for reference in references]
-    names = [
-        f"reference-{reference.spec.name if methods.count(reference.spec.name) == 1 else reference.term}"
-        for reference in references
+    return [
+        (one, f"reference:{one.spec.name if methods.count(one.spec.name) == 1 else one.term}")
+        for one in references
     ]
-    return [Wanted(*pair) for pair in zip(references, folders(output, names, suffix), strict=True)]
 
 
 def add_references(
     done: Done,
-    wanted: Sequence[Wanted],
+    wanted: Sequence[tuple[Reference, Path]],
     line: Line,
     data: Dataset,
     meter: Meter,
@@ -71,20 +62,20 @@ def add_references(
     """
     failures: list[str] = []
     users = len(done)
-    for one in wanted:
+    for reference, place in wanted:
         try:
             card, what = _card(
-                one.reference, line, data, meter, recipe_for(line, [card for card, _ in done[:users]])
+                reference, line, data, meter, recipe_for(line, [card for card, _ in done[:users]])
             )
         except SslauditError as error:
-            failures.append(f"{one.reference}: {error}")
+            failures.append(f"{reference}: {error}")
             continue
-        for place, (theirs, folder) in enumerate(done[:users]):
+        for i, (theirs, folder) in enumerate(done[:users]):
             theirs = replace(theirs, references=(*theirs.references, compared(theirs, card, what)))
             write(theirs, folder)
-            done[place] = theirs, folder
-        write(card, one.folder)
-        done.append((card, one.folder))
+            done[i] = theirs, folder
+        write(card, place)
+        done.append((card, place))
     return failures
 
 
@@ -95,11 +86,8 @@ def compared(card: ReportCard, reference: ReportCard, what: str) -> ReferenceRec
     """
     encoder, leading = reference.encoder, card.leading
     record = ReferenceRecord(ref=encoder.ref, what=what, digest=encoder.digest)
-    seen = reference
-    if leading is not None and leading.n_views == 1:  # plain images are the same whatever recipe gives views
-        seen = replace(reference, data=replace(reference.data, recipe=card.data.recipe))
     try:
-        check_comparable((seen, card))
+        check_comparable(on_plain_images((card, reference)))
     except CardError as error:
         return replace(record, reason=str(error).rstrip("."))
     if leading is None:

@@ -2,7 +2,6 @@
 
 import json
 import math
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -15,13 +14,13 @@ from sslaudit.data import Dataset
 from sslaudit.encoder import Encoder
 from sslaudit.extraction.embedder import Embedder, embed_batch
 from sslaudit.extraction.how import Extraction, Precision
+from sslaudit.extraction.speed import FASTER, seconds_of
 from sslaudit.store import write_whole
 
 SHARE = 0.01
 """The deviation allowed, as a share of the median distance of two views of one image."""
 
-_FASTER = 1.2
-"""By how much the lower precision must be faster: less is noise."""
+_FIRST = "as the first encoder of this run"
 
 _SIDE = 512
 """Side of the matrices whose product tells whether a CPU computes in bfloat16 at all."""
@@ -43,23 +42,52 @@ def choose_precision(encoder: Encoder, views: Tensor, how: Extraction, lower: Pr
     l2 distance between the unit embeddings of one view in the two precisions; it must stay below
     1 % of the median distance of two views of one image in float32.
     """
-    full = replace(how, precision="fp32")
-    probe = views.flatten(0, 1)
-    slow, fast = Embedder(encoder, full), Embedder(encoder, replace(how, precision=lower))
-    exact = normalize(embed_batch(encoder, probe, full), dim=1)
-    deviation = float((normalize(fast(probe).cpu(), dim=1) - exact).norm(dim=1).max())
-    pairs = exact.view(len(views), 2, -1)
-    allowed = SHARE * float((pairs[:, 0] - pairs[:, 1]).norm(dim=1).median())
-    measured = (
-        f"{lower} deviates from float32 by up to {deviation:.1e}; allowed is {allowed:.1e}, "
-        f"{SHARE:.0%} of the median distance of two views"
-    )
-    if not deviation < allowed:
-        return Choice(precision="fp32", reason=measured)
-    times = [_seconds(lambda: fast(probe)), _seconds(lambda: slow(probe))]
-    if times[1] < _FASTER * times[0]:
+    tried = _Tried.on(encoder, views, how, lower)
+    if not tried.allowed:
+        return Choice(precision="fp32", reason=tried.measured)
+    times = [_seconds(lambda: tried.fast(tried.probe)), _seconds(lambda: tried.slow(tried.probe))]
+    if times[1] < FASTER * times[0]:
         return Choice(precision="fp32", reason=f"{lower} is not clearly faster here")
-    return Choice(precision=lower, reason=measured)
+    return Choice(precision=lower, reason=tried.measured)
+
+
+def kept_precision(encoder: Encoder, views: Tensor, how: Extraction, first: Precision) -> Choice:
+    """``first``, that of the first encoder of a run, where this one deviates little enough, else float32.
+
+    Nothing is timed: the cards of a run are compared, and numbers in two precisions are not.
+    """
+    if first == "fp32":
+        return Choice(precision="fp32", reason=_FIRST)
+    tried = _Tried.on(encoder, views, how, first)
+    if tried.allowed:
+        return Choice(precision=first, reason=f"{_FIRST}; {tried.measured}")
+    return Choice(
+        precision="fp32", reason=f"{tried.measured}, so not {first}, the first encoder's of this run"
+    )
+
+
+class SettledOnce:
+    """What ``--precision auto`` means in one run: decided for its first encoder, kept for the others."""
+
+    def __init__(self) -> None:
+        self._first: tuple[str, Choice] | None = None
+
+    def of(
+        self, encoder: Encoder, data: Dataset, how: Extraction, views: Callable[[], Tensor], *, cache: Path
+    ) -> Choice:
+        """The precision for ``encoder``, of ``views`` as ``choose_precision`` takes them.
+
+        Raises ``StoreError``.
+        """
+        if self._first is None or self._first[0] == encoder.digest:
+            choice = settled_precision(encoder, data, how, views, cache=cache)
+            self._first = encoder.digest, choice
+            return choice
+        first = self._first[1].precision
+        if first == "fp32":
+            return Choice(precision="fp32", reason=_FIRST)
+        path = cache / "precision" / f"{how.key(encoder, data)}-{first}-kept.json"
+        return _kept_in(path, lambda: kept_precision(encoder, views(), how, first))
 
 
 def settled_precision(
@@ -74,12 +102,7 @@ def settled_precision(
     if lower is None:
         return Choice(precision="fp32", reason=f"{how.device} computes nothing lower any faster")
     path = cache / "precision" / f"{how.key(encoder, data)}-{lower}.json"
-    try:
-        return Choice(**json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
-        choice = choose_precision(encoder, views(), how, lower)
-    write_whole(path, json.dumps(asdict(choice)).encode())
-    return choice
+    return _kept_in(path, lambda: choose_precision(encoder, views(), how, lower))
 
 
 def lower_precision(device: str) -> Precision | None:
@@ -106,11 +129,42 @@ def precision_floor(embedder: Embedder, images: Tensor) -> float | None:
     return floor if math.isfinite(floor) else None
 
 
+@dataclass(frozen=True, slots=True)
+class _Tried:
+    """A lower precision on the views of some images."""
+
+    probe: Tensor
+    fast: Embedder
+    slow: Embedder
+    allowed: bool
+    measured: str
+
+    @classmethod
+    def on(cls, encoder: Encoder, views: Tensor, how: Extraction, lower: Precision) -> "_Tried":
+        full = replace(how, precision="fp32")
+        probe = views.flatten(0, 1)
+        slow, fast = Embedder(encoder, full), Embedder(encoder, replace(how, precision=lower))
+        exact = normalize(embed_batch(encoder, probe, full), dim=1)
+        deviation = float((normalize(fast(probe).cpu(), dim=1) - exact).norm(dim=1).max())
+        pairs = exact.view(len(views), 2, -1)
+        most = SHARE * float((pairs[:, 0] - pairs[:, 1]).norm(dim=1).median())
+        measured = (
+            f"{lower} deviates from float32 by up to {deviation:.1e}; allowed is {most:.1e}, "
+            f"{SHARE:.0%} of the median distance of two views"
+        )
+        return cls(probe, fast, slow, deviation < most, measured)
+
+
+def _kept_in(path: Path, choose: Callable[[], Choice]) -> Choice:
+    """The choice in the file at ``path``, which is made where there is none."""
+    try:
+        return Choice(**json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        choice = choose()
+    write_whole(path, json.dumps(asdict(choice)).encode())
+    return choice
+
+
 def _seconds(call: Callable[[], Tensor]) -> float:
-    """The best of three, to the last kernel."""
-    best = float("inf")
-    for _ in range(4):  # the first one warms up
-        start = time.perf_counter()
-        call().flatten()[:1].cpu()
-        best = min(best, time.perf_counter() - start)
-    return best
+    """The best of three; one before them warms up."""
+    return min([seconds_of(call) for _ in range(4)][1:])

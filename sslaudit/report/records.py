@@ -16,6 +16,7 @@ from sslaudit.data import Dataset
 from sslaudit.encoder import Encoder
 from sslaudit.registry import Registry
 from sslaudit.report.card import DataRecord, EncoderRecord, LoadRecord, PreprocessRecord, Provenance, utf8
+from sslaudit.report.words import plural
 
 if TYPE_CHECKING:  # it imports all augmentations, which an inspection does without
     from sslaudit.extraction import Choice, Extraction
@@ -71,12 +72,17 @@ def provenance(
     registry: Registry,
     how: "Extraction",
     choice: "Choice",
+    *,
     floor: float | None,
     cached: int,
+    speed: float | None,
     started: datetime,
     clock: float,
 ) -> Provenance:
-    """How the run was made; ``clock`` is ``time.perf_counter()`` at its start."""
+    """How the run was made.
+
+    ``speed`` is in images a second, ``cached`` are views; ``clock`` is ``time.perf_counter()`` at the start.
+    """
     return Provenance(
         sslaudit=version("sslaudit"),
         python=platform.python_version(),
@@ -91,6 +97,7 @@ def provenance(
         started=started.isoformat(timespec="seconds"),
         seconds=round(time.perf_counter() - clock, 3),
         cached_views=cached,
+        images_per_second=speed,
         plugins={p.name: f"{p.distribution} {p.version}" for p in registry.plugins if p.offers},
     )
 
@@ -98,4 +105,5 @@ def provenance(
 def _device_name(device: str) -> str:
     if torch.device(device).type == "cuda":
         return f"{device} ({torch.cuda.get_device_name(device)})"
-    return f"{device} ({torch.get_num_threads()} threads)" if device == "cpu" else device
+    threads = plural(torch.get_num_threads(), "thread", "threads")
+    return f"{device} ({threads})" if device == "cpu" else device
