@@ -37,7 +37,7 @@ def weights(model: Model) -> Path:
     def convert(scratch: Path, made: Path) -> None:
         torch.save(state_dict(member), made / f"{model.name}.pth")
 
-    return _made(model.name, convert) / f"{model.name}.pth"
+    return kept(model.name, convert) / f"{model.name}.pth"
 
 
 def package(name: str, version: str) -> Path:
@@ -54,17 +54,17 @@ def package(name: str, version: str) -> Path:
             with tarfile.open(file) as source:
                 source.extractall(made, filter="data")
 
-    return _made(f"{name}-{version}", fetch)
+    return kept(f"{name}-{version}", fetch)
 
 
 def emoji() -> Path:
     """Emoji in a folder for each of nine categories."""
-    return _made("emoji", _fetch_emoji)
+    return kept("emoji", _fetch_emoji)
 
 
 def stamps() -> Path:
     """Stamps of Tux Paint in a folder for each subject that has enough of them."""
-    return _made("stamps", _fetch_stamps)
+    return kept("stamps", _fetch_stamps)
 
 
 DATA = {"emoji": emoji, "stamps": stamps}
@@ -102,7 +102,7 @@ def _fetch_stamps(scratch: Path, made: Path) -> None:
                 image.rename(made / subject.name / "-".join(image.relative_to(subject).parts))
 
 
-def _made(name: str, fetch: Callable[[Path, Path], None]) -> Path:
+def kept(name: str, fetch: Callable[[Path, Path], None]) -> Path:
     """The folder ``name``, made whole by ``fetch(scratch, made)`` or not at all, by whichever is first."""
     folder = REAL / name
     if not folder.is_dir():

@@ -71,7 +71,7 @@ def _load(
 def _read_encoder(ref: str | AnyPath | EncoderRef, taken: str) -> EncoderRef:
     """``ref`` as a reference, a short name as what it stands for. Raises ``UsageError``."""
     read = _read(ref, EncoderRef, "file", taken)
-    return read if read.scheme else EncoderRef.parse(expand(str(read)))
+    return EncoderRef.parse(expand(str(read))) if read.scheme in ("", "untrained") else read
 
 
 def _read(ref: str | AnyPath | R, kind: type[R], scheme: str, taken: str) -> R:

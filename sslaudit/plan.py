@@ -170,7 +170,7 @@ def _add_required(registry: Registry, planned: dict[str, PlannedMetric]) -> None
 
 
 def _in_order(planned: Mapping[str, PlannedMetric]) -> list[PlannedMetric]:
-    graph = {term: set(metric.reads.values()) for term, metric in planned.items()}
+    graph = {term: dict.fromkeys(metric.reads.values()) for term, metric in planned.items()}
     try:
         return [planned[term] for term in TopologicalSorter(graph).static_order()]
     except CycleError as error:

@@ -152,7 +152,7 @@ def _two_readings(name: str) -> str:
             )
     return (
         f"'{name}' names no encoder: it has no scheme and no weight-file ending. "
-        f"Write timm:{name} for a timm model or ./{name} for a file."
+        f"Write timm:{name} for a timm model, ./{name} for a file, or a short name of `sslaudit list models`."
     )
 
 

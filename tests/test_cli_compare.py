@@ -58,13 +58,16 @@ def test_cards_of_one_reference_are_told_apart_by_path(
     [
         (["a"], 2, "two cards or more"),
         (["a", "a/card.json"], 2, "the card 'a/card.json' is named twice"),
-        (["a", "nowhere"], 1, "cannot read the card 'nowhere'"),
+        (["a", "nowhere"], 1, "cannot read the card 'nowhere': No such file or directory."),
         (["a", "b", "--metric", "few-shot"], 1, "a.pt has no accuracy 'few-shot'; it has knn, probe"),
         (["a", "b", "--html", "b/card.json"], 2, "b/card.json is part of a card"),
         (["a", "b", "--html", "x", "--output", "x"], 2, "name the same file"),
         (["a", "b", "--output", "a"], 1, "cannot write 'a': it is there, and no regular file"),
         (["a", "b", "--html", "no/where.html"], 1, "cannot write 'no/where.html'"),
-        (["a", "broken"], 1, "cannot read the card 'broken/card.json'"),
+        (["a", "broken"], 1, "cannot read the samples of a card, 'broken/samples.parquet'"),
+        (["a", "damaged"], 1, "cannot read the samples of a card, 'damaged/samples.parquet'"),
+        (["a", "logs", "b", "more"], 1, "'logs', 'more' hold no card.json; name folders that"),
+        (["a", "b.pt"], 1, "'b.pt' is not a report card: it is no text."),
         (["a", "views"], 1, "data views is 2 in that of a.pt and 8 in that of v.pt; evaluate both with"),
     ],
 )
@@ -74,6 +77,13 @@ def test_refusals_are_one_line(
     other = read_card(tmp_path / "b")
     write_card(other, tmp_path / "broken")
     (tmp_path / "broken" / "samples.parquet").write_bytes(b"PAR1 no more")
+    write_card(other, tmp_path / "damaged")
+    samples = tmp_path / "damaged" / "samples.parquet"
+    content = samples.read_bytes()
+    samples.write_bytes(content[:4] + bytes(len(content) // 2) + content[4 + len(content) // 2 :])
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "more").mkdir()
+    (tmp_path / "b.pt").write_bytes(b"PK\x03\x04\x80\xff")
     data = dataclasses.replace(other.data, views=8)
     write_card(
         dataclasses.replace(other, data=data, encoder=dataclasses.replace(other.encoder, ref="v.pt")),

@@ -52,13 +52,15 @@ def test_pages_of_cards_come_and_go_and_files_of_others_stay(
     site = cards / "site"  # below the cards: the next run does not read it
     assert run_here("leaderboard", "cards", "--output", str(site)).returncode == 0
     (site / "CNAME").write_text("x")
-    (site / "cards" / "notes.txt").write_text("x")
+    others = ["manual-0123456789ab.html", "notes.txt"]
+    for name in others:
+        (site / "cards" / name).write_text("x")
     (cards / "0" / "card.json").unlink()
     assert run_here("leaderboard", "cards", "--output", str(site)).stdout.startswith("7 encoders")
     assert (site / "CNAME").exists()
-    assert len(names(site / "cards")) == 8
+    assert len(names(site / "cards")) == 7 + len(others)
     assert run_here("leaderboard", "cards", "--output", str(site), "--no-cards").returncode == 0
-    assert names(site / "cards") == ["notes.txt"]
+    assert names(site / "cards") == others
     assert 'href="cards/' not in (site / "index.html").read_text()
 
 
@@ -73,6 +75,18 @@ def test_a_folder_with_other_things_is_refused(run_here: Run, cards: Path, tmp_p
     (other / "kept.txt").write_text("x")
     assert run_here("leaderboard", "cards", "--output", "other", "--overwrite").returncode == 0
     assert names(other) == sorted([*FILES, "kept.txt"])
+
+
+@pytest.mark.parametrize(("name", "kind"), [("cards", "file"), ("index.html", "folder")])
+def test_what_stands_in_the_way_is_named_before_anything_is_written(
+    run_here: Run, cards: Path, tmp_path: Path, name: str, kind: str
+) -> None:
+    path = tmp_path / "site" / name
+    path.parent.mkdir()
+    path.mkdir() if kind == "folder" else path.write_text("x")
+    refused = run_here("leaderboard", "cards", "--output", "site", "--overwrite")
+    assert (refused.returncode, names(tmp_path / "site")) == (1, [name])
+    assert refused.stderr == f"error: --output site holds a {kind} named {name}; name another folder.\n"
 
 
 @pytest.mark.parametrize("output", ["cards", "."])
@@ -103,13 +117,13 @@ def test_a_site_that_fails_stays_as_it_was(
     assert contents(tmp_path / "site") == before
 
 
-def test_faults_are_one_sentence(run: Run, cards: Path) -> None:
-    none = run("leaderboard", "nowhere", "--output", "site")
+def test_faults_are_one_sentence(run_here: Run, cards: Path) -> None:
+    none = run_here("leaderboard", "nowhere", "--output", "site")
     assert (none.returncode, none.stderr) == (
         1,
         "error: 'nowhere' is no folder; name one that holds cards.\n",
     )
-    unknown = run("leaderboard", "cards", "--output", "site", "--accuracy", "foo")
+    unknown = run_here("leaderboard", "cards", "--output", "site", "--accuracy", "foo")
     assert (unknown.returncode, unknown.stderr) == (
         2,
         "error: no card has the accuracy 'foo'; there is: knn.\n",

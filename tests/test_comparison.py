@@ -90,16 +90,17 @@ def test_a_tie_is_said_and_equal_encoders_are_equal() -> None:
 
 def test_what_is_not_compared_is_said() -> None:
     of_data = metric("concentration", 0.3, group="data")
+    pixels = metric("pixels", 0.3, group="data", summary="share outside")
     newer = dataclasses.replace(overlap(0.1, 0.0, 0.2), name="other", term="other")
     found = compare(
         [
-            best(of_data, newer, metric("rank", 3.0)),
-            other(of_data, dataclasses.replace(newer, version=2), metric("rank", None)),
+            best(of_data, pixels, newer, metric("rank", 3.0)),
+            other(of_data, pixels, dataclasses.replace(newer, version=2), metric("rank", None)),
         ]
     )
     assert not {"concentration", "other", "rank"} & {row.term for row in found.rows}
     assert found.left_out == (
-        "of the data, the same for every encoder: concentration",
+        "of the data, the same for every encoder: concentration, share outside (pixels)",
         "rank: not every card has a value",
         "other: its version differs between the cards",
     )
@@ -122,6 +123,25 @@ def test_no_interval_and_no_direction_are_said() -> None:
     assert mover(bare, alpha) is None
     assert "alpha" not in shown(found)
     assert "alpha" in shown(found, everything=True)
+
+
+def test_only_what_stands_in_the_tables_is_explained() -> None:
+    shares = metric("spread", 0.4, Interval(low=0.3, high=0.5, method="stub"), group="factor")
+    paired = [
+        card(name, {"knn": column}, factors={"s": SPREAD}) for name, column in (("a", BASE), ("b", WORSE))
+    ]
+    unpaired = [dataclasses.replace(one, metrics=(*one.metrics, shares)) for one in paired]
+    for cards, starred in ((paired, False), (unpaired, True)):
+        found = compare(cards)
+        for said in (shown(found), page(found)):
+            assert ("not paired" in said) == starred
+            assert "McNemar's exact test" in " ".join(said.replace("&#39;", "'").split())
+    shares_of_draws = [
+        dataclasses.replace(one, samples={**one.samples, "knn/correct": [[x, 0.5] for x in column]})
+        for one, column in zip(paired, (BASE, WORSE), strict=True)
+    ]
+    drawn = compare(shares_of_draws)
+    assert "McNemar" not in shown(drawn) + page(drawn)
 
 
 def run_of(epochs: tuple[int, ...], method: str = "simclr", tag: str = "") -> list[ReportCard]:

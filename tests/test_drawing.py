@@ -230,6 +230,41 @@ def test_marks_and_names_do_not_cover_one_another() -> None:
             assert all(abs(y - b) >= 13 or x + width <= a or a + w <= x for a, b, w in boxes[:i])
 
 
+def test_names_that_differ_in_the_middle_alone_are_told_apart() -> None:
+    names = [f"{'common' * 8} {i} {'ending' * 8}" for i in range(12)]
+    points = [Points(name=name, x=[i], y=[i % 3], labels=[name]) for i, name in enumerate(names)]
+    line = [Series(name=name, x=[0, 1], y=[0, i]) for i, name in enumerate(names[:6])]
+    for figure in (
+        Matrix(title="t", rows=names, columns=names, values=[[1.0] * 12] * 12, value_label="v"),
+        Bars(title="t", labels=names[:6], values=[1.0] * 6, value_label="v"),
+        Bars(title="t", labels=names * 2, values=[1.0] * 24, value_label="v"),
+        Scatter(title="t", x_label="x", y_label="y", groups=points),
+        Curve(title="t", x_label="x", y_label="y", series=line),
+    ):
+        root = ElementTree.fromstring(draw(figure))
+        cut = {e.text: e[0].text for e in root.iter("text") if len(e)}
+        assert len(cut) >= 6
+        assert all(short and short.strip("\u2026") in whole for short, whole in cut.items() if whole)
+        assert len(set(cut.values())) == len(cut)
+        titles = [e.text.rpartition(":")[0] for e in root.iter("title") if "common" not in (e.text or "")]
+        assert len(titles) == len(set(titles)), "cells are told apart on hovering, too"
+
+
+def test_names_that_fit_stay_as_they_are() -> None:
+    drawn = draw(Bars(title="t", labels=["a\tb", "a b"], values=[1.0, 2.0], value_label="v"))
+    assert len(re.findall(r"<text [^>]*>a b</text>", drawn)) == 2
+
+
+def test_the_last_name_of_a_column_stands_clear_of_the_one_before() -> None:
+    for n in (60, 97, 300):
+        names = [f"class {i}" for i in range(n)]
+        cells = [[float(i == j) for j in range(n)] for i in range(n)]
+        drawn = draw(Matrix(title="t", rows=names, columns=names, values=cells, value_label="v"))
+        places = [float(x) for x in re.findall(r'<text x="([\d.]+)"[^>]* transform="rotate', drawn)]
+        assert min(b - a for a, b in pairwise(places)) >= 11
+        assert max(places) <= 480
+
+
 def test_sixty_figures_on_one_page_share_one_style_and_no_ids() -> None:
     figure = Histogram(title="t", x_label="v", edges=[0, 1, 2], counts=[3, 4])
     assert " id=" not in draw(figure)

@@ -184,9 +184,11 @@ def test_an_accuracy_that_failed_on_one_card_ranks_the_others() -> None:
 
 
 def test_numbers_of_the_data_stand_beside_the_ranking() -> None:
-    def of_data(value: float, size: int) -> ReportCard:
+    def of_data(value: float, size: int, delta: str = "delta 1") -> ReportCard:
         small = card(f"{value} {size}").encoder.preprocess
-        spread = metric("concentration", value, group="data", direction="lower", space="")
+        spread = metric(
+            "concentration", value, group="data", direction="lower", space="", details={"at": delta}
+        )
         return card(
             f"{value} {size}", metric("knn", 0.5, width=0.1), spread,
             encoder={"preprocess": replace(small, size=(size, size))},
@@ -195,6 +197,8 @@ def test_numbers_of_the_data_stand_beside_the_ranking() -> None:
     (board,) = boards([of_data(0.3, 8), of_data(0.3, 9)])
     assert [column.name for column in board.columns] == ["knn"]
     assert [(one.record.value, one.sizes) for one in board.of_data] == [(0.3, ())]
+    (board,) = boards([of_data(0.3, 8), of_data(0.3, 9, "delta 2")])
+    assert [(one.at, one.sizes) for one in board.of_data] == [("delta 1", ((8, 8),)), ("delta 2", ((9, 9),))]
     (board,) = boards([of_data(0.3, 8), of_data(0.4, 9), of_data(0.3, 7)])
     assert [(one.record.value, one.sizes) for one in board.of_data] == [
         (0.3, ((7, 7), (8, 8))),

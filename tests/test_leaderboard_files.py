@@ -16,6 +16,7 @@ from sslaudit.figures import Bars
 from sslaudit.leaderboard.boards import make_boards
 from sslaudit.leaderboard.entries import Reported, read_entries
 from sslaudit.leaderboard.page import page
+from sslaudit.leaderboard.say import below
 from sslaudit.leaderboard.tables import comma_separated, markdown, table, write_parquet
 from sslaudit.report.card import ReportCard, to_json, utf8
 from tests.leaderboard_cards import HOSTILE, card, eight, metric
@@ -103,6 +104,48 @@ def test_tables_hold_the_same_rows_and_unrounded_numbers(tmp_path: Path) -> None
     assert len(lines) == 2 + len(rows)
     assert "| 0.3333333333333333 |" in lines[-3]
     assert {len(re.split(r"(?<!\\)\|", line)) for line in lines} == {len(re.split(r"(?<!\\)\|", lines[0]))}
+
+
+def test_a_share_stands_beside_its_delta_everywhere(tmp_path: Path) -> None:
+    def made(name: str, delta: float) -> ReportCard:
+        share = {"paper": "1 - sigma", "space": "", "direction": "lower"}
+        own = metric("inside", 0.25, width=0.1, group="factor", details={"at": f"delta {delta}"}, **share)
+        data = metric("outside", 0.5, width=0.1, group="data", details={"at": "delta 9.5"}, **share)
+        return card(name, metric("knn", 0.5, width=0.1), own, data)
+
+    boards = make_boards(read_entries(write(tmp_path, made("a", 1.5), made("b|", 2.5)))[0])
+    assert [one.at for one in boards[0].of_data] == ["delta 9.5"]
+    columns = table(boards, pages=False)
+    assert (columns["metric inside"], columns["at inside"]) == ([0.25, 0.25], ["delta 1.5", "delta 2.5"])
+    write_parquet(columns, tmp_path / "t.parquet")
+    assert pq.read_table(tmp_path / "t.parquet").to_pydict() == columns
+    text = markdown(boards, [], pages=False)
+    assert "every encoder: outside (1 - sigma) 0.5 \\[0.4, 0.6\\], delta 9.5." in text
+    assert "| 0.25, delta 1.5 |" in text
+    shown = " ".join(page(boards, pages=False).split())
+    assert "outside (1 - sigma) <b>.500</b> [.400, .600], delta 9.5." in shown
+    assert '<td data-v="0.25" data-at="delta 2.5">.250<small>[.150, .350]<br>delta 2.5</small></td>' in shown
+
+
+@pytest.mark.parametrize(
+    ("paper", "said"),
+    [
+        ("", "spread (z)"),
+        ("the label", "spread (z)"),
+        ("spread", "spread (z)"),
+        ("spread, worst pair", "spread (z), worst pair"),
+        ("G_f", "G_f, spread (z)"),
+    ],
+)
+def test_the_head_of_a_column_says_nothing_twice(paper: str, said: str) -> None:
+    assert below(metric("spread", 0.1, summary="the label", paper=paper), "spread (z)") == said
+
+
+def test_no_cell_and_no_head_is_a_formula() -> None:
+    texts = [f"{first}1" for first in "=+-@\t\r\n"]
+    head, *rows = csv.reader(io.StringIO(comma_separated({"=h": [*texts, "1", -0.5, None]}), newline=""))
+    assert head == ["'=h"]
+    assert rows == [*([f"'{text}"] for text in texts), ["1"], ["-0.5"], [""]]
 
 
 def test_hostile_names_are_inert(tmp_path: Path) -> None:

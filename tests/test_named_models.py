@@ -71,6 +71,18 @@ def test_a_name_is_its_reference() -> None:
     assert expand("untrained,seed=3:mae-base") == "untrained,seed=3:timm:vit_base_patch16_224.mae"
 
 
+def test_whatever_takes_an_encoder_takes_a_name(run_here: Run, named: Named) -> None:
+    named('[mine]\nref = "nowhere:net"\nsummary = "mine"\nlicence = "mit"\nsource = "me"\n')
+    trained = ("train", "pretext-boost", "--data", "digits", "--output", "head.pt", "--encoder")
+    for command in (("inspect",), trained, ("evaluate", "--data", "digits")):
+        for text in ("mine", "untrained:mine"):
+            done = run_here(*command, text)
+            assert "nowhere:net' has the unknown scheme 'nowhere'" in done.stderr, command
+    for text in ("mine", "untrained:mine"):
+        with pytest.raises(RefError, match="unknown scheme 'nowhere'"):
+            sslaudit.load_encoder(text)
+
+
 @given(st.text() | st.sampled_from(["timm:resnet18", "runs/dinov2-small", "dinov2-small.pt", "Dinov2-Small"]))
 def test_every_other_text_stays(text: str) -> None:
     if text not in NAMES:

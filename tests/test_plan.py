@@ -1,5 +1,8 @@
 """From metric terms to an ordered plan."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -257,3 +260,22 @@ def test_a_result_is_read_in_the_readers_space_and_with_its_options() -> None:
     assert "pairs" in order, "what was asked for runs too"
     for key, reads_ in read.items():
         assert all(order.index(before) < order.index(key) for before in reads_.values())
+
+
+def test_the_order_does_not_depend_on_the_hashes_of_the_process() -> None:
+    script = (
+        "from sslaudit.plan import make_plan\nfrom sslaudit.registry import installed\n"
+        "print([metric.key for metric in make_plan(installed(), 'theorem1').metrics])"
+    )
+    orders = {
+        subprocess.run(
+            [sys.executable, "-c", script],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("0", "1", "2", "3")
+    }
+    assert len(orders) == 1
+    assert "theorem1" in orders.pop()

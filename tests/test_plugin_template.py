@@ -76,6 +76,10 @@ def test_it_is_listed(program: Path, tmp_path: Path) -> None:
     assert "norms" in call(program, tmp_path, "list", "metrics")
 
 
+def test_what_has_a_name_is_in_the_wheel(program: Path, tmp_path: Path) -> None:
+    assert "mobilenet-v2" in call(program, tmp_path, "list", "models")
+
+
 def test_its_encoder_and_both_its_numbers_are_on_a_card(program: Path, tmp_path: Path) -> None:
     text = call(
         program, tmp_path, "evaluate", "pooled:4", "--data", "digits", "--max-images", "200",

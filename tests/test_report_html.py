@@ -109,20 +109,20 @@ ANCHORS = (anchor("untrained copy", 0.959, 0.01), anchor("raw pixels", 0.95, -0.
             card(*FULL, anchors=ANCHORS),
             "The weights loaded and all checks passed; 97.8 % [96.1, 98.7] of held-out images are "
             "read right (the probe), above an untrained copy (95.9 %), not above raw pixels (95.0 %):"
-            " +2.0 points [-1.0, +3.0]; what holds it back most is that class centres overlap; "
+            " +2.0 points [-1.0, +3.0]; what holds it back most on average is that class centres overlap; "
             "Theorem 1 gives no guarantee.",
         ),
         (
             card(PROBE, theorem("holds-point-estimate", 0.25), checks={"finite": "warn", "rank": "warn"}),
             "The weights loaded and no check failed (finite, rank warn); 97.8 % [96.1, 98.7] of "
-            "held-out images are read right (the probe); what holds it back most is that class "
+            "held-out images are read right (the probe); what holds it back most on average is that class "
             "centres overlap; Theorem 1 bounds the error by 25.0 %, as an estimate that certifies "
             "nothing.",
         ),
         (
             card(theorem(), record("theorem1.certified", "guarantee", 0.25, verdict="holds")),
-            "The weights loaded and all checks passed; accuracy was not measured; what holds it back most is "
-            "that class centres overlap; an error of at most 25.0 % is certified.",
+            "The weights loaded and all checks passed; accuracy was not measured; what holds it back most on "
+            "average is that class centres overlap; an error of at most 25.0 % is certified.",
         ),
         (
             card(record("rank", "shape"), classes=(), facts={"epoch": "12 of 60, killed"}),
@@ -161,6 +161,18 @@ def test_one_sentence_of_verdict(given: ReportCard, said: str) -> None:
     assert said.replace("'", "&#39;") in page(given)
 
 
+def test_one_reason_of_several_checks_is_given_once() -> None:
+    said = sentence(card(checks={"non-constant": "fail", "rank": "fail"}))
+    assert said == (
+        "The weights loaded, but it collapsed (non-constant is so; rank is so): no score on this card is to "
+        "be trusted."
+    )
+
+
+def test_a_reference_breaks_behind_a_slash() -> None:
+    assert "<bdi>a&lt;b/<wbr>c d.pt</bdi>" in page(card(ref="a<b/c d.pt"))
+
+
 def test_what_keeps_the_theorem_from_holding() -> None:
     assert obstacles(card(*FULL)) == [
         (
@@ -168,7 +180,8 @@ def test_what_keeps_the_theorem_from_holding() -> None:
             "Theorem 1 gives no guarantee: images of one class lie too far apart for how close the class "
             "centres are. For the worst pair of classes (cat-dog) that spread, rho, is 2.000, where .013 is "
             "allowed. Most of it, 1.750, is that images of one class have no views near one another "
-            "(concentration, 2 (1 - sigma)).",
+            "(concentration, 2 (1 - sigma)). That is the worst case, which the theorem goes by: on average "
+            "over the images, another factor holds this encoder back most, divergence.",
         )
     ]
     assert obstacles(card(theorem())) == [("embedding", "Theorem 1 gives no guarantee: there is none.")]

@@ -40,13 +40,16 @@ def test_the_hub_reads_back_what_was_said(card: ReportCard, tmp_path: Path) -> N
 def test_names_are_inert_and_paths_stay_at_home(card: ReportCard, tmp_path: Path) -> None:
     odd = "a: [b]\n---\n# <script>\u202e\udce9"
     data = replace(card.data, ref="/home/somebody/photos")
-    hostile = replace(card, encoder=replace(card.encoder, name=odd), data=data)
+    data = replace(data, digest=odd)
+    made = replace(card.provenance, sslaudit=odd)
+    hostile = replace(card, encoder=replace(card.encoder, name=odd), data=data, provenance=made)
     file = tmp_path / "README.md"
     file.write_text(metadata(hostile), encoding="utf-8")
     read = ModelCard.load(file).data
     assert read.eval_results == eval_results(hostile)
     assert read.eval_results[0].dataset_name == "photos"
     assert "somebody" not in file.read_text()
+    assert "\u202e" not in file.read_text()
     assert is_metadata(file.read_text())
     for ref, name in (("hf-datasets:org/name", "org/name"), ("arrays:/x/y.npz", "y.npz"), ("", "")):
         named = replace(card, data=replace(card.data, ref=ref))

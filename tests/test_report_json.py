@@ -64,6 +64,19 @@ def test_what_is_no_card_of_this_version_is_refused_in_one_sentence(
     assert str(refused.value).startswith("'mine' ")
 
 
+def test_a_list_of_numbers_stands_on_one_line() -> None:
+    made = card(
+        text="[\n  1,\n  2\n]", pair=(1, -2.5e-9), names=("a", "[\n1"), none=(), nested=((1, 2), (3,))
+    )
+    written = to_json(made)
+    assert '"pair": [1, -2.5e-09],\n' in written
+    assert "[1, 2],\n" in written
+    assert json.loads(written)["metrics"][0]["details"] == {
+        "text": "[\n  1,\n  2\n]", "pair": [1, -2.5e-9], "names": ["a", "[\n1"], "none": [],
+        "nested": [[1, 2], [3]],
+    }  # fmt: skip
+
+
 def test_samples_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     write_card(card(), tmp_path)
     (tmp_path / "samples.parquet").write_bytes(b"PAR1 and no more")

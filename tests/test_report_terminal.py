@@ -2,6 +2,7 @@
 
 import unicodedata
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -103,6 +104,16 @@ def test_delta_stands_with_every_sigma_and_the_paper_beside_every_label(first: R
     assert "centre overlap divergence, worst pair .500 [.250, .750] a-b" in text
 
 
+def test_a_table_without_a_value_is_left_out(first: ReportCard) -> None:
+    failed = [
+        replace(r, value=None, interval=None, reason="it broke") if r.group == "factor" else r
+        for r in long_card(first).metrics
+    ]
+    lines = shown(replace(first, metrics=tuple(failed)))
+    assert not any(line.startswith("why (") for line in lines)
+    assert any("centre overlap: it broke" in " ".join(pair) for pair in pairwise(lines))
+
+
 def test_lines_in_words_are_of_embeddings_and_of_what_has_a_row(first: ReportCard) -> None:
     lines = shown(long_card(first))
     assert any(line.startswith("GUARANTEE h  of embedding") for line in lines)
@@ -140,7 +151,10 @@ def test_names_are_inert_and_nothing_is_wider_than_80_columns(first: ReportCard,
     card = long_card(first)
     metrics = tuple(
         replace(
-            r, summary=name if r.group == "shape" else r.summary, details={"worst_pair": f"{name}-{name}"}
+            r,
+            term=name if r.group == "guarantee" else r.term,
+            summary=name if r.group == "shape" else r.summary,
+            details={"worst_pair": f"{name}-{name}"},
         )
         for r in card.metrics
     )

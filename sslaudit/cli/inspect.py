@@ -21,6 +21,7 @@ from sslaudit.cli.options import (
 )
 from sslaudit.cli.sources import announce
 from sslaudit.errors import SslauditError
+from sslaudit.named import expand
 from sslaudit.refs import EncoderRef
 
 
@@ -44,7 +45,7 @@ def inspect(
     go_offline(offline)
     found = registry()
     parsed = with_flags(
-        [EncoderRef.parse(ref) for ref in refs],
+        [EncoderRef.parse(expand(ref)) for ref in refs],
         found,
         allow_partial=allow_partial,
         trust_pickle=trust_pickle,

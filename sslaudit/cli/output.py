@@ -109,13 +109,14 @@ def _lost(
     """What a card has that one of ``settings`` would not have."""
     from sslaudit.passes import USUAL
     from sslaudit.recipes import parse_recipe
+    from sslaudit.report.words import listed
 
     data, suite = card["data"], settings.suite.label if settings.suite else None
     if card["suite"] != suite:
         yield f"is of the suite {card['suite']}" if card["suite"] else "is of no suite"
     planned = {metric.term for metric in make_plan(registry, settings.metrics, space=settings.space).metrics}
     if more := dict.fromkeys(m["term"] for m in card["metrics"] if m["term"] not in planned):
-        yield f"has metrics that this run would not have, {_listed(list(more))}"
+        yield f"has metrics that this run would not have, {listed(list(more))}"
     if card.get("shift") and settings.shift is None:
         yield f"also tells of a shift to {card['shift']['ref']}"
     if card.get("references") and not references:
@@ -134,8 +135,3 @@ def _lost(
         text = card["encoder"]["facts"].get("recipe", USUAL)
     if parse_recipe(text, registry.recipes.usable()).key() != data["recipe"]:
         yield f"is of --recipe {data['recipe']}"
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return f"{', '.join(names[:3])}{more}"

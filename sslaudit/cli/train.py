@@ -12,7 +12,9 @@ from sslaudit.cli import train_options as flags
 from sslaudit.cli.guard import complain, guarded, registry
 from sslaudit.cli.options import go_offline, with_flags
 from sslaudit.cli.sources import announce
+from sslaudit.cli.suites import is_given
 from sslaudit.errors import RefError, UsageError
+from sslaudit.named import expand
 from sslaudit.refs import EncoderRef, Term
 from sslaudit.specs import read_options
 from sslaudit.train.choices import Choices, Optimiser, Precision
@@ -73,7 +75,7 @@ def train(
     read = read_options(term.options, spec.options, f"method '{spec.name}'")
     options = {name: value for name, value in read.items() if name in term.options and value is not None}
     if spec.refine is not None:
-        base = _base(spec, encoder, [name for name in _FROM_SCRATCH if _is_given(context, name)])
+        base = _base(spec, encoder, [name for name in _FROM_SCRATCH if is_given(context, name)])
         (base,) = with_flags(
             [base],
             found,
@@ -83,7 +85,7 @@ def train(
         )
         _check_output(output, resume=False, overwrite=overwrite)
         return _refine(spec, base, data, output, options, seed, device, found, overwrite=overwrite)
-    if given := [name for name in _OF_A_BASE if _is_given(context, name)]:
+    if given := [name for name in _OF_A_BASE if is_given(context, name)]:
         named = ", ".join(_flag(name) for name in given)
         raise UsageError(f"method '{spec.name}' trains an encoder of its own and takes no {named}.")
     choices = Choices(
@@ -197,7 +199,7 @@ def _base(spec: "MethodSpec", encoder: str | None, meaningless: list[str]) -> En
     if meaningless:
         named = " and no ".join(map(_flag, meaningless))
         raise UsageError(f"method '{spec.name}' refines an encoder as it is and takes no {named}.")
-    return EncoderRef.parse(encoder)
+    return EncoderRef.parse(expand(encoder))
 
 
 def _refine(
@@ -269,8 +271,3 @@ def _named(output: Path, base: EncoderRef | None = None) -> str:
 
 def _flag(name: str) -> str:
     return f"--{name.replace('_', '-')}"
-
-
-def _is_given(context: typer.Context, name: str) -> bool:
-    source = context.get_parameter_source(name)
-    return source is not None and source.name == "COMMANDLINE"

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from sslaudit.comparison.ranking import Ranking, Standing, rank
+from sslaudit.comparison.sentences import joined
 from sslaudit.errors import CardError
 from sslaudit.extraction.speed import FASTER, alike
 from sslaudit.numbers import number
@@ -113,10 +114,8 @@ def sentence(selection: Selection) -> str:
     others = [_name(one.card) for one in selection.top if one is not chosen]
     if not others:
         return f"Alone in the top group: {name}, {cost}."
-    shown = others if len(others) <= 3 else [*others[:2], f"{len(others) - 2} others"]
-    listed = " and ".join(filter(None, (", ".join(shown[:-1]), shown[-1])))
     are = "is" if len(others) == 1 else "are"
-    return f"Cheapest of the top group: {name}, {cost}; {listed} {are} not better for certain."
+    return f"Cheapest of the top group: {name}, {cost}; {joined(others)} {are} not better for certain."
 
 
 def of_the_data(selection: Selection) -> list[str]:

@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
-from scipy.stats import binomtest, norm
+from scipy.stats import binom, norm, t
 
 from sslaudit import stats
 from sslaudit.comparison.columns import Columns
@@ -21,10 +20,14 @@ class Differences:
     """(K,)."""
     errors: np.ndarray
     """(K, K) standard errors of the differences."""
+    freedom: np.ndarray
+    """(K, K) degrees of freedom of the errors: few where few random draws decide, else infinite."""
     trials: float
     """Images that would make every mean as uncertain where classes count alike."""
     single: bool
     """Whether there is one number for each image, and no random draw beside."""
+    p: np.ndarray | None
+    """(K, K) of McNemar's exact test; None for what is not right or wrong."""
 
     @classmethod
     def of(cls, columns: Columns) -> "Differences":
@@ -32,35 +35,51 @@ class Differences:
 
         Of R random draws the spread of their means is added to that of images, which counts the noise of
         single entries twice, so that is wide rather than narrow (Owen, Annals of Applied Statistics 2007).
+        The spread of R draws is known by R - 1 degrees of freedom (Satterthwaite, Biometrics Bulletin 1946).
         """
         values = columns.values
-        covariance = _covariance_over_images(values.mean(axis=2), columns.classes)
-        if (draws := values.shape[2]) > 1:
-            covariance += np.atleast_2d(np.cov(values.mean(axis=1))) / draws
-        own = np.diagonal(covariance)
-        squares = own[:, None] + own[None, :] - 2 * covariance
+        over_images = _squares(_covariance_over_images(values.mean(axis=2), columns.classes))
+        over_draws, draws = np.zeros_like(over_images), values.shape[2]
+        if draws > 1:
+            over_draws = _squares(np.atleast_2d(np.cov(values.mean(axis=1))) / draws)
+        squares = over_images + over_draws
+        share = np.divide(over_draws, squares, out=np.zeros_like(squares), where=squares > 0)
         return cls(
             means=values.mean(axis=(1, 2)),
-            errors=np.sqrt(np.maximum(squares, 0)),
+            errors=np.sqrt(squares),
+            freedom=np.divide(draws - 1, share**2, out=np.full_like(share, np.inf), where=share**2 > 0),
             trials=_trials(columns),
             single=draws == 1,
+            p=mcnemar(values[:, :, 0]) if draws == 1 else None,
         )
+
+    def reach(self, a: int, b: int, z: float, least: float = 0.0) -> float:
+        """How far from mean ``a`` minus mean ``b`` is as likely as ``z`` standard errors of a normal.
+
+        The error is ``least`` at the least, and t-distributed where few random draws decide.
+        """
+        if self.freedom[a, b] < np.inf:
+            z = float(t.isf(norm.sf(z), self.freedom[a, b]))
+        return z * float(np.hypot(self.errors[a, b], least))
 
     def limits(self, a: int, b: int, z: float) -> tuple[float, float]:
         """Of mean ``a`` minus mean ``b``, both accuracies, ``z`` standard errors away.
 
         No pair is certain because few images differ. The error holds one image more that differs, as in
         the interval of Agresti and Min, Statistics in Medicine 2005. And the limits reach at least as far as
-        Wilson's for images that all differ in one direction: z^2 / (n + z^2) where no image differs.
+        Wilson's for images that all differ in one direction: z^2 / (n + z^2) where no image differs. Nor is
+        a pair certain that the exact test leaves open at 5 %.
         """
         difference = float(self.means[a] - self.means[b])
-        reach = z * float(np.hypot(self.errors[a, b], 1 / self.trials))
+        reach = self.reach(a, b, z, 1 / self.trials)
         low, high = difference - reach, difference + reach
         if self.single:
             near, far = stats.wilson_limits(min(1.0, abs(difference)), self.trials, z)
             near, far = (near, far) if difference else (-far, far)
             low = min(low, near if difference >= 0 else -far)
             high = max(high, far if difference >= 0 else -near)
+        if self.p is not None and self.p[a, b] > 1 - LEVEL:
+            low, high = min(low, 0.0), max(high, 0.0)
         return max(-1.0, low), min(1.0, high)
 
 
@@ -94,17 +113,17 @@ def critical_value(columns: Columns, trials: float, rng: np.random.Generator, dr
     return max(float(norm.ppf((1 + LEVEL) / 2)), float(np.quantile(largest, LEVEL)))
 
 
-def mcnemar(a: ArrayLike, b: ArrayLike) -> float | None:
-    """Exact two-sided p of McNemar's test that two 0/1 columns (N,) have the same mean.
+def mcnemar(table: np.ndarray) -> np.ndarray | None:
+    """Exact two-sided p of McNemar's test that 0/1 rows (K, N) have the same mean, of each pair: (K, K).
 
     Images that both get right or both get wrong say nothing; of the others each is right as often under the
-    hypothesis. None where a column is not of 0 and 1. Source: McNemar, Psychometrika 1947.
+    hypothesis. None where a row is not of 0 and 1. Source: McNemar, Psychometrika 1947.
     """
-    first, second = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
-    if not np.isin((first, second), (0, 1)).all():
+    if not ((table == 0) | (table == 1)).all():
         return None
-    ours, theirs = int((first > second).sum()), int((first < second).sum())
-    return float(binomtest(ours, ours + theirs).pvalue) if ours + theirs else 1.0
+    ahead = np.rint(table @ (1 - table).T)
+    p: np.ndarray = np.minimum(1.0, 2 * binom.cdf(np.minimum(ahead, ahead.T), ahead + ahead.T, 0.5))
+    return p
 
 
 def _covariance_over_images(table: np.ndarray, classes: np.ndarray | None) -> np.ndarray:
@@ -117,6 +136,13 @@ def _covariance_over_images(table: np.ndarray, classes: np.ndarray | None) -> np
     apart *= np.sqrt(sizes / np.maximum(sizes - 1, 1))[strata]
     covariance: np.ndarray = apart @ apart.T / n**2
     return covariance
+
+
+def _squares(covariance: np.ndarray) -> np.ndarray:
+    """Variances of the differences of means whose covariance is (K, K)."""
+    own = np.diagonal(covariance)
+    squares: np.ndarray = np.maximum(own[:, None] + own[None, :] - 2 * covariance, 0)
+    return squares
 
 
 def _strata(classes: np.ndarray) -> np.ndarray:

@@ -30,7 +30,8 @@ def compared_rows(cards: Sequence[ReportCard], deciding: MetricRecord) -> tuple[
     lacking: list[str] = []
     for record in cards[0].metrics:
         if record.group == "data":
-            of_data.append(record.summary)
+            named = f" ({record.row})" if record.row != record.summary else ""
+            of_data.append(f"{record.summary}{named}")
         elif (record.row, record.space) != (deciding.row, deciding.space) and record.value is not None:
             found = [
                 one for one in (counterpart(card, record) for card in cards) if one and one.value is not None
@@ -102,8 +103,9 @@ def _paired(cards: Sequence[ReportCard], records: Sequence[MetricRecord]) -> Lim
     if (found := columns_of_means(cards, records)) is None:
         return None
     apart = Differences.of(found)
-    differences, reach = apart.means - apart.means[0], _Z * apart.errors[:, 0]
-    return [(float(d - r), float(d + r)) for d, r in zip(differences, reach, strict=True)]
+    differences = (apart.means - apart.means[0]).tolist()
+    reach = [apart.reach(place, 0, _Z) for place in range(len(cards))]
+    return [(d - r, d + r) for d, r in zip(differences, reach, strict=True)]
 
 
 def _cell(

@@ -45,8 +45,8 @@ def page(comparison: Comparison) -> str:
             p_value=sentences.p_value,
             ranks=sentences.ranks,
             signed=sentences.signed,
-            about_ranks=sentences.RANKS,
-            not_paired=sentences.NOT_PAIRED,
+            about_ranks=sentences.about_ranks(comparison),
+            not_paired="" if all(row.paired for row in comparison.rows) else sentences.NOT_PAIRED,
         )
     )
     return text.encode("utf-8", "backslashreplace").decode()

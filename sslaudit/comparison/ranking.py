@@ -9,7 +9,7 @@ import numpy as np
 
 from sslaudit.comparison.columns import Columns, accuracy_columns
 from sslaudit.comparison.comparable import check_comparable, common_accuracy
-from sslaudit.comparison.differences import LEVEL, Differences, critical_value, mcnemar
+from sslaudit.comparison.differences import LEVEL, Differences, critical_value
 from sslaudit.report.card import ReportCard
 from sslaudit.results import Interval
 
@@ -101,9 +101,7 @@ def rank(
                 )
                 if i
                 else None,
-                p=mcnemar(columns.values[i, :, 0], columns.values[0, :, 0])
-                if i and columns.values.shape[2] == 1
-                else None,
+                p=float(apart.p[i, 0]) if i and apart.p is not None else None,
             )
             for i, place in enumerate(order)
         ),

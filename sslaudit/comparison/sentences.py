@@ -11,8 +11,9 @@ _NAME = 36
 
 RANKS = (
     "Differences are paired by image, and their intervals hold at 95 % for all pairs at once. A rank is 1 + "
-    "how many encoders are better for certain; 1-2 is a rank that the images leave open. p is McNemar's."
+    "how many encoders are better for certain; 1-2 is a rank that the images leave open."
 )
+TESTED = "p is that of McNemar's exact test of each against the best."
 NOT_PAIRED = (
     "* not paired: from the two intervals as if they were independent (MOVER), wide rather than narrow."
 )
@@ -57,6 +58,12 @@ def title(comparison: Comparison) -> tuple[str, str]:
         f"{plural(comparison.images, 'image', 'images')} tested, paired by image{classes}",
         f"recipe {inert(comparison.recipe)}, {views}, seed {comparison.seed}, {comparison.precision}",
     )
+
+
+def about_ranks(comparison: Comparison) -> str:
+    """What intervals, ranks and p mean."""
+    tested = any(encoder.p is not None for encoder in comparison.encoders)
+    return f"{RANKS} {TESTED}" if tested else RANKS
 
 
 def accuracy_of(comparison: Comparison) -> str:
@@ -149,10 +156,10 @@ def _factors(encoders: Sequence[Compared], rows: Sequence[ComparedRow]) -> list[
     best, other = name_of(encoders[0]), name_of(encoders[place])
     differ = [row for row in factors if row.cells[place].said in ("better", "worse", "higher", "lower")]
     alike = [row.summary for row in factors if row not in differ]
-    unsure = f"{_listed(alike)} {_do(alike)} not differ for certain" if alike else ""
+    unsure = f"{joined(alike)} {_do(alike)} not differ for certain" if alike else ""
     if not differ:
         return [f"Between {best} and {other}, {unsure}."]
-    has = _listed([_more_or_less(row, place) for row in differ])
+    has = joined([_more_or_less(row, place) for row in differ])
     return [
         f"{best} has {has} than {other}{f'; {unsure}' if unsure else ''}. That goes with the accuracies; "
         "it need not be their cause."
@@ -171,13 +178,14 @@ def _turned(interval: Interval) -> Interval:
     return Interval(low=-interval.high, high=-interval.low, level=interval.level, method=interval.method)
 
 
-def _listed(names: Sequence[str]) -> str:
+def joined(names: Sequence[str]) -> str:
+    """``a, b and c``; four names at most, and how many more there are."""
     shown = [*names[:4], *([f"{len(names) - 4} more"] if len(names) > 4 else [])]
     return " and ".join(filter(None, [", ".join(shown[:-1]), shown[-1]]))
 
 
 def _names(encoders: Sequence[Compared]) -> str:
-    return _listed([name_of(one) for one in encoders])
+    return joined([name_of(one) for one in encoders])
 
 
 def _are(some: Sequence[object]) -> str:

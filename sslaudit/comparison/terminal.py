@@ -24,7 +24,7 @@ def render(comparison: Comparison, *, everything: bool = False) -> RenderableTyp
     head, how = sentences.title(comparison)
     blocks: list[RenderableType] = [_folded(head, "bold"), _folded(how), Text()]
     blocks += map(_folded, comparison.sentences)
-    blocks += [Text(), _encoders(comparison), _folded(sentences.RANKS, "dim")]
+    blocks += [Text(), _encoders(comparison), _folded(sentences.about_ranks(comparison), "dim")]
     if comparison.curves:
         blocks += [Text(), _epochs(comparison.curves)]
     if comparison.curves_note:

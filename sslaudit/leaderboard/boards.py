@@ -85,6 +85,7 @@ class OfData:
     """A number that does not depend on the encoder, and the input sizes where it depends on these."""
 
     record: MetricRecord
+    at: str
     sizes: tuple[tuple[int, int], ...]
 
 
@@ -103,6 +104,11 @@ class Board:
     columns: tuple[Column, ...]
     """The leading accuracy first; metrics that have a value on some card."""
     of_data: tuple[OfData, ...]
+
+
+def where(record: MetricRecord) -> str:
+    """``delta 3.86``: where a number was taken, without which it says nothing; else empty."""
+    return str(record.details.get("at") or "")
 
 
 def natural(text: str) -> tuple[object, ...]:
@@ -258,16 +264,17 @@ def column_names(keys: Iterable[Key]) -> dict[Key, str]:
 
 def _of_data(entries: Sequence[Entry]) -> tuple[OfData, ...]:
     """Each number once, with the input sizes it belongs to where there are several numbers."""
-    found: dict[tuple[Key, object, object], MetricRecord] = {}
-    sizes: dict[tuple[Key, object, object], set[tuple[int, int]]] = defaultdict(set)
+    found: dict[tuple[Key, str, object, object], MetricRecord] = {}
+    sizes: dict[tuple[Key, str, object, object], set[tuple[int, int]]] = defaultdict(set)
     for entry in entries:
         for key, record in entry.records.items():
             if record.group == "data" and record.value is not None:
-                one = (key, record.value, record.interval)
+                one = (key, where(record), record.value, record.interval)
                 found.setdefault(one, record)
                 sizes[one].add(entry.card.encoder.preprocess.size)
-    several = Counter(key for key, _, _ in found)
+    several = Counter(key for key, *_ in found)
     ordered = sorted(found, key=lambda one: (one[0], min(sizes[one]), str(one[1:])))
     return tuple(
-        OfData(found[one], tuple(sorted(sizes[one])) if several[one[0]] > 1 else ()) for one in ordered
+        OfData(found[one], one[1], tuple(sorted(sizes[one])) if several[one[0]] > 1 else ())
+        for one in ordered
     )

@@ -128,8 +128,10 @@ def read_entry(path: Path, name: str, *, figures: bool = True) -> Entry:
 
 def _without_figures(text: str) -> str:
     """The text of a card with no figure in it; any other text as it is, for its reader to refuse."""
+    from pydantic_core import from_json as loads  # several times faster than json's
+
     try:
-        content = json.loads(text)
+        content = loads(text)
         for metric in content["metrics"]:
             metric["figures"] = []
     except (ValueError, LookupError, TypeError, RecursionError):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup
 
 from sslaudit.leaderboard import say
-from sslaudit.leaderboard.boards import Board, Column, Standing, column_names
+from sslaudit.leaderboard.boards import Board, Column, Standing, column_names, where
 from sslaudit.leaderboard.entries import LeftOut, Reported
 from sslaudit.numbers import number
 from sslaudit.report.card import MetricRecord, utf8
@@ -110,6 +110,7 @@ def page(
             number=number,
             count=count,
             plural=plural,
+            where=where,
             recipe=_recipe,
             sizes=lambda sizes: ", ".join(f"{height} x {width}" for height, width in sizes),
         )

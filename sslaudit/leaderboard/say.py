@@ -1,6 +1,7 @@
 """The sentences of a leaderboard, shared by the page and the Markdown."""
 
 from sslaudit.leaderboard.boards import Board, Settings
+from sslaudit.report.card import MetricRecord
 from sslaudit.report.words import plural
 
 RULE = (
@@ -34,6 +35,13 @@ def views(held: Settings) -> str:
         return f"no views, seed {held.seed}"
     bank = "one bank for all images, " if held.views_mode == "bank" else ""
     return f"recipe {held.recipe}, {held.views} views of each image, {bank}seed {held.seed}"
+
+
+def below(record: MetricRecord, name: str) -> str:
+    """What stands under the label of a column: the paper's word and the ``name`` of the column, once each."""
+    if record.paper.startswith(record.row):
+        return name + record.paper.removeprefix(record.row)
+    return f"{record.paper}, {name}" if record.paper not in ("", record.summary) else name
 
 
 def ranked_by(board: Board) -> str:

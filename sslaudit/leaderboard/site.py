@@ -17,9 +17,10 @@ from sslaudit.leaderboard.tables import comma_separated, markdown, table, write_
 from sslaudit.report import html
 from sslaudit.report.card import from_json
 
-_CARD_PAGE = re.compile(r".+-[0-9a-f]{12}\.html")
+_LINKED = re.compile(r'href="cards/([A-Za-z0-9._-]+-[0-9a-f]{12}\.html)"')
+_TABLES = ("leaderboard.csv", "leaderboard.parquet", "leaderboard.md")
 _HEAD = 2048
-"""Bytes of a page within which its generator is named."""
+"""Characters of a page within which its generator is named."""
 
 
 def check_site(site: Path, folder: Path, *, overwrite: bool) -> None:
@@ -31,16 +32,13 @@ def check_site(site: Path, folder: Path, *, overwrite: bool) -> None:
         raise UsageError(f"--output {site} holds the cards of '{folder}'; name a folder of its own.")
     if site.exists() and not site.is_dir():
         raise OutputError(f"--output {site} is a file; name a folder.")
-    if overwrite or not site.is_dir():
+    if not site.is_dir():
         return
-    try:
-        if not any(site.iterdir()):
-            return
-        with open(site / "index.html", "rb") as found:
-            head = found.read(_HEAD).decode("utf-8", "replace")
-    except OSError:
-        head = ""
-    if f'<meta name="generator" content="{GENERATOR}">' not in head:
+    for path in (site / name for name in (*_TABLES, "index.html", "cards")):
+        if path.exists() and path.is_dir() != (path.name == "cards"):
+            kind = "folder" if path.is_dir() else "file"
+            raise OutputError(f"--output {site} holds a {kind} named {path.name}; name another folder.")
+    if not overwrite and any(site.iterdir()) and not _index(site):
         raise OutputError(
             f"--output {site} is not empty and holds no leaderboard; name another folder, or write "
             "--overwrite to put one there. Other files stay as they are."
@@ -58,7 +56,7 @@ def write_site(
     """Write the page, the tables and, with ``pages``, a page for each card, into ``site``, which is there.
 
     Nothing is replaced before everything is rendered; the page that links to the rest comes last. Pages
-    of cards that are no longer there go; files of others stay.
+    of cards that only the page before links to go; files of others stay.
     Raises ``OutputError``, and ``CardError`` where a card changed since it was read.
     """
     try:
@@ -73,6 +71,15 @@ def write_site(
             _move(made, site)
     except OSError as error:
         raise OutputError(f"cannot write to --output {site}: {error.strerror or error}.") from error
+
+
+def _index(site: Path) -> str:
+    """The page of the leaderboard that ``site`` holds; empty where it holds none."""
+    try:
+        text = (site / "index.html").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+    return text if f'<meta name="generator" content="{GENERATOR}">' in text[:_HEAD] else ""
 
 
 def _entries(boards: Sequence[Board]) -> Iterator[Entry]:
@@ -104,14 +111,14 @@ def _write_card(entry: Entry, path: Path) -> None:
 
 
 def _move(made: Path, site: Path) -> None:
+    before = set(_LINKED.findall(_index(site)))
     (site / "cards").mkdir(exist_ok=True)
     cards = {path.name for path in (made / "cards").iterdir()}
     for name in sorted(cards):
         os.replace(made / "cards" / name, site / "cards" / name)
-    for name in ("leaderboard.csv", "leaderboard.parquet", "leaderboard.md", "index.html"):
+    for name in (*_TABLES, "index.html"):
         os.replace(made / name, site / name)
-    for path in (site / "cards").iterdir():
-        if _CARD_PAGE.fullmatch(path.name) and path.name not in cards:
-            path.unlink()
+    for name in before - cards:
+        (site / "cards" / name).unlink(missing_ok=True)
     if not any((site / "cards").iterdir()):
         (site / "cards").rmdir()

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sslaudit.leaderboard.boards import Board, Standing, column_names
+from sslaudit.leaderboard.boards import Board, Standing, column_names, where
 from sslaudit.leaderboard.entries import Key, LeftOut
 from sslaudit.leaderboard.say import RULE, heading, ranked_by, settings
 from sslaudit.report.card import MetricRecord, utf8
@@ -17,7 +17,7 @@ Table = dict[str, list[Any]]
 
 _NUMBERS = {"value": float, "low": float, "high": float, "images_per_second": float}
 _WHOLE = ("board", "rank", "views", "seed", "parameters", "dim", "input_height", "input_width")
-_LEADS_TO_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_LEADS_TO_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 def table(boards: Sequence[Board], *, pages: bool) -> Table:
@@ -37,6 +37,9 @@ def table(boards: Sequence[Board], *, pages: bool) -> Table:
     for key in keys:
         for suffix, place in (("", 0), (" low", 1), (" high", 2)):
             found[f"metric {called[key]}{suffix}"] = [_span(of_card.get(key))[place] for of_card in records]
+        taken = [_at(of_card.get(key)) or None for of_card in records]
+        if any(taken):
+            found[f"at {called[key]}"] = taken
     return found
 
 
@@ -141,6 +144,11 @@ def _span(record: MetricRecord | None) -> tuple[float | None, float | None, floa
     return record.value, record.interval.low, record.interval.high
 
 
+def _at(record: MetricRecord | None) -> str:
+    """``delta 3.86``; empty where there is no value that was taken anywhere."""
+    return "" if record is None or record.value is None else utf8(where(record))
+
+
 def _inert(text: str) -> str:
     return f"'{text}" if text.startswith(_LEADS_TO_FORMULA) else text
 
@@ -152,10 +160,12 @@ def _plain(cell: float | int | None) -> str:
 def _of_data(board: Board) -> str:
     said = []
     for one in board.of_data:
-        at = ", ".join(f"{height} x {width}" for height, width in one.sizes)
+        sizes = ", ".join(f"{height} x {width}" for height, width in one.sizes)
         value, low, high = _span(one.record)
         span = "" if low is None else f" [{low!r}, {high!r}]"
-        said.append(f"{one.record.summary} {value!r}{span}{f' at {at} px' if at else ''}")
+        paper = f" ({one.record.paper})" if one.record.paper else ""
+        parts = (f"{one.record.summary}{paper} {value!r}{span}", one.at, sizes and f"images of {sizes} px")
+        said.append(", ".join(filter(None, parts)))
     return "; ".join(said)
 
 
@@ -181,16 +191,20 @@ def _line(board: Board, standing: Standing, shown: Sequence[Key], pages: bool) -
     name = escaped(card.encoder.ref)
     words = [standing.word, *standing.marks] if standing.word else list(standing.marks)
     said = [f"{standing.word}: {standing.sentence}"] if standing.word else words
-    numbers: list[float | None] = []
+    numbers: list[str] = []
     for key in shown:
-        value, low, high = _span(standing.entry.records.get(key))
-        numbers += [value, low, high] if key == board.leading else [value]
+        record = standing.entry.records.get(key)
+        value, low, high = map(_plain, _span(record))
+        taken = _at(record)
+        numbers += (
+            [value, low, high] if key == board.leading else [f"{value}, {escaped(taken)}" if taken else value]
+        )
     height, width = card.encoder.preprocess.size
     return [
         _plain(standing.rank),
         f"[{name}](cards/{standing.entry.page})" if pages else name,
         escaped(", ".join(said)),
-        *map(_plain, numbers),
+        *numbers,
         _plain(card.encoder.parameters),
         _plain(card.encoder.dim),
         f"{height} x {width}",

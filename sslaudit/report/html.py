@@ -145,6 +145,13 @@ def _markup(text: str) -> Any:
     return Markup(text)
 
 
+def _breakable(ref: str) -> Any:
+    """A reference whose line may end behind a slash, before it ends within a word."""
+    from markupsafe import Markup, escape
+
+    return Markup("/<wbr>").join(map(escape, words.inert(ref).split("/")))
+
+
 def _shown(value: Any) -> Any:
     """Text that stays in its line and in its direction; what is HTML already stays as it is."""
     return value if hasattr(value, "__html__") or not isinstance(value, str) else words.inert(value)
@@ -167,6 +174,7 @@ def _environment() -> "Environment":
     made.globals.update(
         interval_bar=sections.bar,
         beside=sections.beside,
+        breakable=_breakable,
         details=sections.details,
         draw=lambda figure: _markup(drawing.draw(figure)),
         facts=sections.facts,

@@ -68,7 +68,7 @@ def _result(card: ReportCard, record: MetricRecord) -> "EvalResult":
         dataset_type=name,
         dataset_name=name,
         dataset_split="test",
-        dataset_args={"digest": data.digest, "classes": len(data.classes)},
+        dataset_args={"digest": inert(data.digest), "classes": len(data.classes)},
         metric_type="balanced_accuracy" if record.details.get("balanced") else "accuracy",
         metric_value=record.value,
         metric_name=inert(f"{record.summary}, {in_space(record.space)}" if record.space else record.summary),
@@ -77,7 +77,7 @@ def _result(card: ReportCard, record: MetricRecord) -> "EvalResult":
             **spread,
             "images": record.details.get("tested", data.splits["test"]),
             "seed": data.seed,
-            "source": f"sslaudit {card.provenance.sslaudit}",
+            "source": inert(f"sslaudit {card.provenance.sslaudit}"),
         },
         verified=False,
     )

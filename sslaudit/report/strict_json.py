@@ -3,22 +3,28 @@
 import dataclasses
 import json
 import math
+import re
 from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any, NoReturn
 
 from sslaudit.errors import OutputError
 
+_FLAT = re.compile(r'\[\n +([^"\[\]{}]+?)\n *\]')
+"""A list that holds no text, no list and no object; line ends stand outside of text alone."""
+
 
 def dumps(record: Any, *, leave_out: tuple[str, ...] = ()) -> str:
-    """A dataclass as text, UTF-8, undecodable file names escaped; equal numbers give equal text.
+    """A dataclass as text, UTF-8, undecodable file names escaped; equal numbers give equal text, and a
+    list of them stands on one line.
 
     Scalars of array libraries become plain numbers, and paths become text. Raises ``OutputError`` naming
     the field that is no JSON: NaN, infinity, bytes, sets, arrays, keys that are no text.
     """
     names = [f.name for f in dataclasses.fields(record) if f.name not in leave_out]
     plain = {name: _plain(getattr(record, name), name) for name in names}
-    return json.dumps(plain, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+    text = json.dumps(plain, indent=2, allow_nan=False, ensure_ascii=False)
+    return _FLAT.sub(lambda found: f"[{' '.join(found[1].split())}]", text) + "\n"
 
 
 def loads(text: str) -> Any:

@@ -48,7 +48,7 @@ def render(card: ReportCard, *, next_step: str = "", everything: bool = False) -
         elif group == "data" and spaces:
             blocks += _of_the_data(shown)
         elif group != "guarantee" and len(spaces) == 2:
-            blocks += [Text(), _beside(shown, group, spaces)]
+            blocks += _beside(shown, group, spaces)
         elif found := [
             row for space in spaces for row in words.rows(shown, group, space) if row.value != "-"
         ]:
@@ -139,7 +139,7 @@ def _notes(card: ReportCard, shown: ReportCard, *, everything: bool) -> list[tup
 def _next(card: ReportCard, left: int) -> list[str]:
     """What to type for more."""
     more = [f"sslaudit report CARD --all ({left} more numbers)" if left else "sslaudit report CARD --all"]
-    explained = [f"--explain {term}" for term in words.terms(card, "guarantee")[:1]]
+    explained = [f"--explain {words.inert(term)}" for term in words.terms(card, "guarantee")[:1]]
     return [*more, *explained, *([] if card.failed_checks else ["sslaudit compare CARD..."])]
 
 
@@ -162,21 +162,21 @@ def _of_the_data(card: ReportCard) -> list[RenderableType]:
     return [Text(), _text(f"{lead} {'; '.join(said)}")] if said else []
 
 
-def _beside(card: ReportCard, group: str, spaces: Sequence[str]) -> RenderableType:
+def _beside(card: ReportCard, group: str, spaces: Sequence[str]) -> list[RenderableType]:
     """Two lines for each metric, one column for each space: the numbers; then the paper's word, and what
-    belongs to each number."""
+    belongs to each number. What has no value is listed with its reason."""
     columns = [{row.term: row for row in words.rows(card, group, space)} for space in spaces]
-    terms = dict.fromkeys(term for column in columns for term in column)
+    terms = dict.fromkeys(term for column in columns for term, row in column.items() if row.value != "-")
+    if not terms:
+        return []
     found = {term: [column.get(term) for column in columns] for term in terms}
     firsts = {term: next(row for row in rows if row) for term, rows in found.items()}
     label = max(len(row.label) for row in firsts.values()) + 2
     table = _two_columns(spaces, label)
     for term, rows in found.items():
-        if all(row is None or row.record.value is None for row in rows):
-            continue  # it is listed with its reason
         table.add_row(_text(f"  {firsts[term].label}"), *(_text(_in_one(row) if row else "") for row in rows))
         _second_line(table, firsts[term].paper, rows, label)
-    return Group(_text(words.heading(card, group)), table)
+    return [Text(), _text(words.heading(card, group)), table]
 
 
 def _second_line(table: Table, paper: str, rows: Sequence[words.Row | None], width: int) -> None:

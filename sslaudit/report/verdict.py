@@ -21,10 +21,15 @@ _REASONS = {
 """What it means that a check failed."""
 
 _HELD_BACK = {
-    "alignment": "what holds it back most is that views of one image lie far apart",
-    "concentration": "what holds it back most is that images of one class lie far apart",
-    "divergence": "what holds it back most is that class centres overlap",
+    "alignment": "what holds it back most on average is that views of one image lie far apart",
+    "concentration": "what holds it back most on average is that images of one class lie far apart",
+    "divergence": "what holds it back most on average is that class centres overlap",
 }
+
+_ANOTHER = (
+    " That is the worst case, which the theorem goes by: on average over the images, another factor holds "
+    "this encoder back most, {}."
+)
 
 _SPREAD = {
     "concentration": "that images of one class have no views near one another",
@@ -33,6 +38,14 @@ _SPREAD = {
     "tolerance": "how far apart views of one image may lie",
 }
 """What the parts of the budget are, by the first word of their labels."""
+
+_FACTORS = {
+    "concentration": "concentration",
+    "misaligned": "alignment",
+    "distance": "concentration",
+    "tolerance": "alignment",
+}
+"""Which factor each of them belongs to."""
 
 
 def sentence(card: ReportCard) -> str:
@@ -65,10 +78,12 @@ def _failed(card: ReportCard) -> str:
             if part
             else f"the weights did not load, {fit} fit"
         )
+    said: dict[str, list[str]] = {}
     for name, check in failed.items():
         if name != "load":
             reason = _REASONS.get(name, f"it failed the check '{words.cut(name, _NAME)}'")
-            reasons.append(f"{reason} ({check.message.rstrip('.')})")
+            said.setdefault(reason, []).append(check.message.rstrip("."))
+    reasons += [f"{reason} ({'; '.join(dict.fromkeys(found))})" for reason, found in said.items()]
     if "load" not in failed:
         reasons[0] = f"{_loaded(card)}, but {reasons[0]}"
     return f"{'; '.join(reasons)}: no score on this card is to be trusted"
@@ -159,7 +174,8 @@ def _obstacle(record: MetricRecord) -> str:
         return f"{said}: {why}." if why else f"{said}."
     total, most = sum(budget.values), max(range(len(budget.values)), key=budget.values.__getitem__)
     label = budget.labels[most]
-    plain = _SPREAD.get(label.partition(",")[0])
+    part = label.partition(",")[0]
+    plain, average = _SPREAD.get(part), str(record.details.get("held_back_by"))
     worst = words.cut(str(record.details.get("worst_pair") or ""), 2 * _NAME)
     pair = f" ({worst})" if worst else ""
     return (
@@ -167,4 +183,5 @@ def _obstacle(record: MetricRecord) -> str:
         f"pair of classes{pair} that spread, {budget.total_label}, is {number(total)}, where "
         f"{number(budget.limit)} is {budget.limit_label}. Most of it, {number(budget.values[most])}, is "
         f"{f'{plain} ({label})' if plain else label}."
+        + (_ANOTHER.format(average) if average in _HELD_BACK and _FACTORS.get(part) != average else "")
     )

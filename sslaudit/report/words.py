@@ -229,7 +229,7 @@ def preprocessing(record: PreprocessRecord) -> tuple[str, str, str]:
 def extraction(card: ReportCard) -> list[tuple[str, str]]:
     """How the data were split, what the views were, in full, and the precision below float32."""
     data, made = card.data, card.provenance
-    lines = [("split", f"{_listed(data.classes)}; {data.split_rule}")] if data.classes else []
+    lines = [("split", f"{listed(data.classes)}; {data.split_rule}")] if data.classes else []
     if data.views > 1:
         shared = ", one bank for all images" if data.views_mode == "bank" else ""
         lines.append(
@@ -288,7 +288,7 @@ def _load_sentence(card: ReportCard) -> str:
         return "a program with weights of its own" if load.file else "an encoder without weights"
     branch = f" of '{cut(load.branch, 40)}'" if load.branch else ""
     prefix = f", prefix '{load.prefix}' removed" if load.prefix else ""
-    left = f"; left out: {_listed(load.ignored)}" if load.ignored else ""
+    left = f"; left out: {listed(load.ignored)}" if load.ignored else ""
     return f"all {load.expected} backbone tensors{branch}{prefix}{_others(load)}{left}{_trained_here(card)}"
 
 
@@ -302,10 +302,11 @@ def _trained_here(card: ReportCard) -> str:
 
 def _others(load: LoadRecord) -> str:
     """The other complete backbones of the file, each with the option that takes it."""
-    return f"; also in the file: {_listed(load.others)}" if load.others else ""
+    return f"; also in the file: {listed(load.others)}" if load.others else ""
 
 
-def _listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
+    """At most three names, and how many more there are."""
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return f"{', '.join(names[:3])}{more}"
 

@@ -5,7 +5,6 @@ stand in it beside what is to be measured, and are never mixed with it.
 """
 
 import re
-import tomllib
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -15,6 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from sslaudit.errors import UsageError
+from sslaudit.named import read_toml
 from sslaudit.registry import nearest
 from sslaudit.specs import LARGEST_SEED, OptionValue
 from sslaudit.train.choices import Choices
@@ -162,13 +162,7 @@ _SUITE = TypeAdapter(Suite)
 
 def read_suite(path: Path) -> Suite:
     """The suite in a TOML file. Raises ``UsageError`` that names the field which is wrong."""
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise UsageError(f"cannot read the suite '{path}': {reason}.") from None
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"the suite '{path}' is not TOML: {error}.") from None
+    content = read_toml(path, "the suite")
     try:
         suite = _SUITE.validate_python(content)
     except ValidationError as error:

@@ -60,6 +60,10 @@ def test_the_page_is_readable(
     opened = page.locator("details.metric").filter(has_text="alignment").first
     opened.evaluate("one => one.parentNode.querySelectorAll('details').forEach(d => { d.open = true })")
     assert sideways(page) == 0
+    units = page.eval_on_selector_all(
+        "figure svg", "all => all.map(one => one.clientWidth / one.viewBox.baseVal.width)"
+    )
+    assert min(units) * 14 >= 9.5, "text in figures is readable"
     opened.evaluate("one => document.querySelectorAll('details').forEach(d => { d.open = one.contains(d) })")
     assert flaws(page) == []
 
@@ -88,6 +92,11 @@ def test_print_shows_what_is_closed_on_screen(written: Path, open_page: OpenPage
     assert not closed.is_visible()
     page.emulate_media(media="print")
     assert closed.is_visible()
+    assert not page.locator("details.scalars table").first.is_visible()
+    page.set_viewport_size({"width": 703, "height": 1000})
+    tops = page.locator(".pair").first.evaluate("one => [...one.children].map(each => each.offsetTop)")
+    assert len(tops) == 2
+    assert tops[0] == tops[1], "the spaces of one metric stand side by side on paper"
     assert not page.locator("nav").is_visible()
 
 

@@ -18,21 +18,21 @@ Flaws = Callable[[Page], list[str]]
 Sideways = Callable[[Page], int]
 
 
-def site(folder: Path, *cards: ReportCard) -> Path:
+def site(folder: Path, *cards: ReportCard, pages: bool = False) -> Path:
     for i, one in enumerate(cards):
         (folder / "cards").mkdir(exist_ok=True)
         (folder / "cards" / f"{i}.json").write_text(to_json(one), encoding="utf-8")
     boards = make_boards(read_entries(folder / "cards")[0])
     (folder / "site").mkdir()
     reported = [Reported("a", "Doe 2024, Table 1", "ImageNet-1k", "linear probe", 81.2, "percent")]
-    write_site(folder / "site", boards, [LeftOut("x.json", "no card")], reported)
+    write_site(folder / "site", boards, [LeftOut("x.json", "no card")], reported, pages=pages)
     return folder / "site" / "index.html"
 
 
 def rich() -> list[ReportCard]:
     """Two suites, a superseded card, marks, licences, minor metrics, numbers of the data."""
     more = [
-        metric("uniformity", -1.5, width=0.1, group="shape", direction="none", minor=True),
+        metric("uniformity", -1.5, width=0.1, group="shape", minor=True, details={"at": "t 2"}),
         metric("concentration", 0.3, width=0.1, group="data", direction="lower", space=""),
         metric("knn", 0.7, width=0.05),
     ]
@@ -120,14 +120,16 @@ def test_points_are_named_on_hover_and_on_focus(open_page: OpenPage, tmp_path: P
     page.select_option("#by", "board")
     assert points.count() == 9
     assert page.locator("#legend li").count() == 2
+    page.select_option("#x", "uniformity")
+    points.nth(0).focus()
+    assert "uniformity -1.5 (t 2), knn 0.7" in tip.inner_text()
 
 
-@pytest.mark.parametrize("dark", [False, True])
-@pytest.mark.parametrize("width", [360, 1440])
+@pytest.mark.parametrize(("width", "dark"), [(360, True), (1440, False)])  # no colour depends on the width
 def test_the_page_is_accessible_and_holds_at_every_width(
     open_page: OpenPage, flaws: Flaws, sideways: Sideways, tmp_path: Path, width: int, dark: bool
 ) -> None:
-    page = open_page(site(tmp_path, *rich()), width=width, dark=dark)
+    page = open_page(site(tmp_path, *rich(), pages=True), width=width, dark=dark)
     page.locator("#all").check()
     page.locator("summary").click()
     assert sideways(page) == 0
@@ -166,6 +168,6 @@ def test_without_scripts_the_tables_are_whole(open_page: OpenPage, tmp_path: Pat
 
 
 def test_a_row_leads_to_its_card(open_page: OpenPage, tmp_path: Path) -> None:
-    page = open_page(site(tmp_path, *rich()))
+    page = open_page(site(tmp_path, *rich(), pages=True))
     page.get_by_role("link", name="dino", exact=True).click()
     assert page.locator("h1").inner_text() == "dino"

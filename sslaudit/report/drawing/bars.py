@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from sslaudit.figures import Bars
 from sslaudit.report.drawing.axes import Axis, axis, names_across
 from sslaudit.report.drawing.primitives import WIDTH, Drawing, box, line, nothing, text
-from sslaudit.report.drawing.text import plain, shown, whole, width
+from sslaudit.report.drawing.text import plain, shown, told_apart, whole, width
 
 MOST_BARS = 60
 NAME_ROOM = 185.0
@@ -47,10 +47,12 @@ class Rows:
             "end",
             halo,
         )
-        room = WIDTH - 22 - width(self.values[row]) if self.above else NAME_ROOM
+        room = WIDTH - 22 - max(map(width, self.values)) if self.above else NAME_ROOM
+        name = self.names[row]
+        short = told_apart(self.names, room)[name]
         if self.above:
-            return [text(self.left + 7, y + 14, self.names[row], kind=halo, room=room), worth]
-        return [text(self.left - 8, y + self.pitch / 2 + 5, self.names[row], "end", kind, room), worth]
+            return [text(self.left + 7, y + 14, name, kind=halo, room=room, short=short), worth]
+        return [text(self.left - 8, y + self.pitch / 2 + 5, name, "end", kind, room, short=short), worth]
 
     def below(self, across: Axis, label: str) -> list[str]:
         """Upright lines of the grid, the names of its ticks and that of the values."""

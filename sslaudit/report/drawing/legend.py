@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sslaudit.report.drawing.primitives import WIDTH, text
-from sslaudit.report.drawing.text import SIZE, fit, width
+from sslaudit.report.drawing.text import SIZE, fit, told_apart, width
 
 ROW = 21.0
 _SAMPLE = 30.0
@@ -24,15 +24,16 @@ def legend(
 ) -> tuple[list[str], float, int]:
     """Parts, where they end, and how many entries found no room in ``rows`` rows."""
     parts: list[str] = []
-    x, y = 0.0, top
+    x, y, room = 0.0, top, across - _SAMPLE
+    short = told_apart([entry.name for entry in entries], room)
     for i, entry in enumerate(entries):
-        name = fit(entry.name, across - _SAMPLE)
+        name = fit(short[entry.name], room)
         takes = _SAMPLE + width(name)
         if x and x + takes > across:
             x, y = 0.0, y + ROW
         if y >= top + rows * ROW:
             return parts, y, len(entries) - i
         parts.append(f'<g transform="translate({x + 13:g} {y + ROW / 2:g})">{entry.sample}</g>')
-        parts.append(text(x + _SAMPLE, y + ROW / 2 + SIZE * 0.35, entry.name, room=across - _SAMPLE))
+        parts.append(text(x + _SAMPLE, y + ROW / 2 + SIZE * 0.35, entry.name, room=room, short=name))
         x = round(x + takes + 16)
     return parts, y + ROW if parts else top, 0

@@ -1,13 +1,13 @@
 """Heat maps in one hue."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from math import ceil
 
 from sslaudit.figures import Matrix
 from sslaudit.report.drawing.axes import span
 from sslaudit.report.drawing.primitives import WIDTH, Drawing, box, nothing, px, text
 from sslaudit.report.drawing.style import FULL_HEAT, HEAT_STEPS
-from sslaudit.report.drawing.text import SIZE, decimal, fit, plain, shown, whole, width
+from sslaudit.report.drawing.text import SIZE, decimal, fit, plain, shown, told_apart, whole, width
 
 NAME_ROOM = 108.0
 MOST_CELLS = 1600
@@ -34,15 +34,17 @@ def draw_matrix(figure: Matrix) -> Drawing:
     low, high = span(
         [v for i, row in enumerate(values) for j, v in enumerate(row) if not (trivial and i == j)]
     )
-    left = max(map(_name_width, rows)) + 8
+    short = told_apart([*rows, *columns], NAME_ROOM)
+    left = max(_name_width(short[name]) for name in rows) + 8
     across = min(56.0, (WIDTH - left) / m)
     down = max(LINE, min(across, 34.0)) if n <= 48 else min(LINE, max(across, WIDTH / n))
     parts, top = _scale(figure.value_label, low, high)
-    named, top = _columns(columns, left, across, top)
+    named, top = _columns(columns, short, left, across, top)
     parts += named
     every = ceil(LINE / down - 1e-9)
     for i in range(0, n, every):
-        parts.append(text(left - 6, top + (i + 0.5) * down + 5, rows[i], "end", room=NAME_ROOM))
+        y = top + (i + 0.5) * down + 5
+        parts.append(text(left - 6, y, rows[i], "end", room=NAME_ROOM, short=short[rows[i]]))
     steps = [[_step(v, low, high) for v in row] for row in values]
     if trivial:
         for i in range(n):
@@ -52,7 +54,7 @@ def draw_matrix(figure: Matrix) -> Drawing:
         printed = _printed(values, across - 2) if m <= PRINTED and down >= LINE else None
         for i, row in enumerate(values):
             for j, value in enumerate(row):
-                title = f"{whole(rows[i], 60)}, {whole(columns[j], 60)}: {shown(value)}"
+                title = f"{whole(short[rows[i]], 60)}, {whole(short[columns[j]], 60)}: {shown(value)}"
                 parts.append(_cell(left + j * across, top + i * down, across, down, steps[i][j], title))
         if printed:
             parts += _values(printed, steps, left, top, across, down)
@@ -102,22 +104,22 @@ def _scale(label: str, low: float, high: float) -> tuple[list[str], float]:
     return parts, 48.0
 
 
-def _columns(columns: Sequence[str], left: float, across: float, top: float) -> tuple[list[str], float]:
+def _columns(
+    columns: Sequence[str], short: Mapping[str, str], left: float, across: float, top: float
+) -> tuple[list[str], float]:
     """The names of columns, turned where they are wider than a column, and where cells begin."""
     every = ceil(LINE / across - 1e-9)
     if every == 1 and all(width(plain(name)) <= across - 3 for name in columns):
         middle = [left + (j + 0.5) * across for j in range(len(columns))]
         return [text(x, top + 12, name, "middle") for x, name in zip(middle, columns, strict=True)], top + 20
-    height = max(_name_width(name) for name in columns[::every]) + 8
+    height = max(_name_width(short[name]) for name in columns[::every]) + 8
+    places = [left + (j + 0.5) * across + 5 for j in range(0, len(columns), every)]
+    if len(places) > 1 and places[-1] > WIDTH - 3:
+        places[-1] = WIDTH - 3 if WIDTH - 3 - places[-2] >= SIZE * 0.8 else 0.0
     return [
-        text(
-            min(left + (j + 0.5) * across + 5, WIDTH - 3),
-            top + height - 6,
-            columns[j],
-            room=NAME_ROOM,
-            turn=-90,
-        )
-        for j in range(0, len(columns), every)
+        text(x, top + height - 6, name, room=NAME_ROOM, turn=-90, short=short[name])
+        for x, name in zip(places, columns[::every], strict=True)
+        if x
     ], top + height
 
 

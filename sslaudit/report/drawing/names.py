@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sslaudit.report.drawing.axes import Frame
 from sslaudit.report.drawing.primitives import line, text
-from sslaudit.report.drawing.text import SIZE, fit, width
+from sslaudit.report.drawing.text import SIZE, fit, told_apart, width
 
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom."""
@@ -32,8 +32,9 @@ def names_beside(points: Sequence[Named], taken: Sequence[Box], frame: Frame, ro
     """The name of each point, with a line to it where it stands far off; none where there is no room."""
     boxes = [*taken, *((p.x - 6, p.y - 6, p.x + 6, p.y + 6) for p in points)]
     parts = []
+    short = told_apart([point.name for point in points], room)
     for point in sorted(points, key=lambda p: (p.y, p.x, p.name)):
-        across = width(fit(point.name, room))
+        across = width(fit(short[point.name], room))
         for dx, dy in _AROUND:
             left = point.x + (dx if dx > 0 else dx - across if dx < 0 else -across / 2)
             taking = (left - 1, point.y + dy - SIZE + 1, left + across + 1, point.y + dy + 3)
@@ -44,7 +45,7 @@ def names_beside(points: Sequence[Named], taken: Sequence[Box], frame: Frame, ro
         boxes.append(taking)
         if abs(dx) + abs(dy) > 40:
             parts.append(line(point.x, point.y, left if dx > 0 else left + across, point.y + dy - 4, "lead"))
-        parts.append(text(left, point.y + dy, point.name, room=room))
+        parts.append(text(left, point.y + dy, point.name, room=room, short=short[point.name]))
     return parts
 
 

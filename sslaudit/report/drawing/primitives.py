@@ -53,10 +53,20 @@ def box(x: float, y: float, across: float, down: float, kind: str, title: str = 
 
 
 def text(
-    x: float, y: float, words: str, anchor: str = "start", kind: str = "", room: float = WIDTH, turn: int = 0
+    x: float,
+    y: float,
+    words: str,
+    anchor: str = "start",
+    kind: str = "",
+    room: float = WIDTH,
+    turn: int = 0,
+    short: str | None = None,
 ) -> str:
-    """``words`` in at most ``room`` units; what is cut is whole on hovering. ``turn`` is in degrees."""
-    short = fit(words, room)
+    """``words``, or ``short`` in their place, in at most ``room`` units; what is cut is whole on hovering.
+
+    ``turn`` is in degrees.
+    """
+    short = fit(words if short is None else short, room)
     more = "" if anchor == "start" else f' text-anchor="{anchor}"'
     more += f' class="{kind}"' if kind else ""
     more += f' transform="rotate({turn} {px(x)} {px(y)})"' if turn else ""

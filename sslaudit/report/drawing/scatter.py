@@ -53,7 +53,8 @@ def draw_scatter(figure: Scatter) -> Drawing:
         parts.append(f'<path class="{kind}" d="{path(points)}"/>')
     r = 5.0 if count <= 60 else 3.6 if count <= 1000 else 2.6
     for i, (group, chosen) in enumerate(zip(groups, kept, strict=True)):
-        parts += _group(group, chosen, i, frame, r)
+        few = bool(group.labels) and len(group.x) <= FEW < count
+        parts += _group(group, chosen, i, frame, 6.5 if few else r, "points few" if few else "points")
     if count <= FEW:
         parts += _names(groups, frame)
     return Drawing(
@@ -81,8 +82,9 @@ def _kept(group: Points, count: int) -> list[int]:
     return [i * here // most for i in range(most)]
 
 
-def _group(group: Points, chosen: Sequence[int], place: int, frame: Frame, r: float) -> list[str]:
-    parts = [f'<g class="points f{colour(place)}">']
+def _group(group: Points, chosen: Sequence[int], place: int, frame: Frame, r: float, kind: str) -> list[str]:
+    """The markers of one group; a few labelled ones among many have an outline."""
+    parts = [f'<g class="{kind} f{colour(place)}">']
     of = whole(group.name, 24)
     for i in chosen:
         x, y = frame.place(group.x[i], group.y[i])

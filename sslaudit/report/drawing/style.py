@@ -65,6 +65,7 @@ _DRAWN = """
 .sslaudit-figure .band { fill-opacity: .2; stroke: none; }
 .sslaudit-figure .faint { fill-opacity: .4; }
 .sslaudit-figure .points { fill-opacity: .8; }
+.sslaudit-figure .few { fill-opacity: 1; stroke: var(--ink); stroke-width: 1.5; }
 .sslaudit-figure .heat { fill: var(--heat); }
 .sslaudit-figure .heat-lines { stroke: var(--heat); fill: none; }
 .sslaudit-figure .on { fill: var(--on-heat); }

@@ -3,6 +3,7 @@
 import re
 import textwrap
 import unicodedata
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from html import escape
 
@@ -72,6 +73,32 @@ def fit(text: str, room: float) -> str:
         if width(shown) <= room:
             break
     return shown
+
+
+def told_apart(names: Iterable[str], room: float) -> dict[str, str]:
+    """What stands for each name in ``room``: of names that ``fit`` would make the same, what differs."""
+    alike: dict[str, list[str]] = {}
+    for name in dict.fromkeys(names):
+        short = fit(name, room)
+        alike.setdefault(short if short != plain(name) else name, []).append(name)
+    return {name: short for group in alike.values() for name, short in _differing(group)}
+
+
+def _differing(names: list[str]) -> Iterable[tuple[str, str]]:
+    """Each name without what all begin and end with; as it is where it is alone."""
+    head = _alike(names) if len(names) > 1 else 0
+    rest = [name[head:] for name in names]
+    tail = _alike([name[::-1] for name in rest]) if head else 0
+    before, after = "\u2026" if head else "", "\u2026" if tail else ""
+    return [(n, f"{before}{r[: len(r) - tail]}{after}") for n, r in zip(names, rest, strict=True)]
+
+
+def _alike(names: Sequence[str]) -> int:
+    """With how many characters all of them begin."""
+    first, last = min(names), max(names)
+    return next(
+        (i for i, pair in enumerate(zip(first, last, strict=False)) if pair[0] != pair[1]), len(first)
+    )
 
 
 def wrap(text: str, room: float) -> list[str]:
