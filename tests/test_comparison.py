@@ -205,3 +205,18 @@ def test_hostile_names_are_inert_everywhere() -> None:
         assert "\u202e" not in html
         assert html == page(compare(cards))  # equal comparisons are equal pages
         json.loads(to_json(found))
+
+
+def test_the_place_where_a_number_was_taken_stands_beside_it_for_each_encoder() -> None:
+    cards = [
+        card(name, {"knn": BASE}, overlap(0.5, 0.4, 0.7, details={"at": f"delta {delta}"}))
+        for name, delta in (("a", ".51"), ("b", ".62"), ("c", ".73"))
+    ]
+    two, three = shown(compare(cards[:2])), shown(compare(cards))
+    assert [line.split()[2:] for line in two.splitlines() if "at delta" in line] == [[".51", ".62"]]
+    assert [line.split()[2:] for line in three.splitlines() if "at delta" in line] == [
+        [".51"],
+        [".62"],
+        [".73"],
+    ]
+    assert page(compare(cards)).count('<span class="soft">delta .') == 3

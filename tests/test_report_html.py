@@ -108,15 +108,15 @@ ANCHORS = (anchor("untrained copy", 0.959, 0.01), anchor("raw pixels", 0.95, -0.
         (
             card(*FULL, anchors=ANCHORS),
             "The weights loaded and all checks passed; 97.8 % [96.1, 98.7] of held-out images are "
-            "read right (the probe), above an untrained copy (95.9 %), not above raw pixels (95.0 %):"
-            " +2.0 points [-1.0, +3.0]; what holds it back most on average is that class centres overlap; "
-            "Theorem 1 gives no guarantee.",
+            "classified correctly (the probe), above an untrained copy (95.9 %), not above raw pixels "
+            "(95.0 %): +2.0 points [-1.0, +3.0]; what holds it back most on average is that class centres "
+            "overlap; Theorem 1 gives no guarantee.",
         ),
         (
             card(PROBE, theorem("holds-point-estimate", 0.25), checks={"finite": "warn", "rank": "warn"}),
             "The weights loaded and no check failed (finite, rank warn); 97.8 % [96.1, 98.7] of "
-            "held-out images are read right (the probe); what holds it back most on average is that class "
-            "centres overlap; Theorem 1 bounds the error by 25.0 %, as an estimate that certifies "
+            "held-out images are classified correctly (the probe); what holds it back most on average is "
+            "that class centres overlap; Theorem 1 bounds the error by 25.0 %, as an estimate that certifies "
             "nothing.",
         ),
         (
@@ -173,6 +173,15 @@ def test_a_reference_breaks_behind_a_slash() -> None:
     assert "<bdi>a&lt;b/<wbr>c d.pt</bdi>" in page(card(ref="a<b/c d.pt"))
 
 
+def test_what_is_behind_the_common_mean_is_said() -> None:
+    shared = theorem()
+    behind = dataclasses.replace(shared, details={**shared.details, "held_back_centred_by": "concentration"})
+    assert (
+        "what holds it back most on average is that class centres overlap and, behind the mean that all "
+        "images share, that images of one class lie far apart"
+    ) in sentence(card(PROBE, behind))
+
+
 def test_what_keeps_the_theorem_from_holding() -> None:
     assert obstacles(card(*FULL)) == [
         (
@@ -180,8 +189,9 @@ def test_what_keeps_the_theorem_from_holding() -> None:
             "Theorem 1 gives no guarantee: images of one class lie too far apart for how close the class "
             "centres are. For the worst pair of classes (cat-dog) that spread, rho, is 2.000, where .013 is "
             "allowed. Most of it, 1.750, is that images of one class have no views near one another "
-            "(concentration, 2 (1 - sigma)). That is the worst case, which the theorem goes by: on average "
-            "over the images, another factor holds this encoder back most, divergence.",
+            "(concentration, 2 (1 - sigma)), at the delta and eps that come nearest to the condition. "
+            "That is the worst case, which the theorem goes by: on average over the images, another factor "
+            "holds this encoder back most, divergence.",
         )
     ]
     assert obstacles(card(theorem())) == [("embedding", "Theorem 1 gives no guarantee: there is none.")]
@@ -196,7 +206,7 @@ def test_sections_stand_in_order_and_leave_out_what_was_not_run() -> None:
         "verdict", "checks", "numbers", "factors", "shape", "probes", "pretext", "other",
         "metrics", "provenance",
     ]  # fmt: skip
-    assert re.findall(r'href="#(\w+)"', whole) == ["verdict", *found[1:]]
+    assert re.findall(r'href="#(\w+)"', whole) == ["verdict", *found[1:], "provenance"]
     assert re.findall(r'<section id="(\w+)"', page(card())) == ["verdict", "checks", "numbers", "provenance"]
     assert "Of the data, the same for every encoder" in whole
 

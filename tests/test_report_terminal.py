@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from rich.cells import cell_len
 
+from sslaudit.report import words
+from sslaudit.report.anchored import AnchorReading, AnchorRecord
 from sslaudit.report.card import MetricRecord, ReportCard, read_card
 from sslaudit.report.screen import ROOM, first_screen
 from sslaudit.report.shifted import ShiftReading, ShiftRecord
@@ -181,3 +183,32 @@ def test_cards_side_by_side_keep_the_paper_and_delta(first: ReportCard) -> None:
     assert max(map(len, text.get().splitlines())) <= 80
     assert lines.count("1 - sigma, features delta .39 delta .39 delta .39") == 1
     assert lines.count("alignment") == 1
+
+
+def test_the_accuracy_line_names_every_number_that_is_not_above_an_anchor(first: ReportCard) -> None:
+    def reading(term: str, low: float) -> AnchorReading:
+        apart = Interval(low=low, high=0.2, method="test")
+        return AnchorReading(term=term, value=0.4, interval=None, difference=0.1, difference_interval=apart)
+
+    interval = Interval(low=0.4, high=0.6, method="test")
+    metrics = [
+        record(first, "quality", name, value=0.5, interval=interval) for name in ("probe", "kNN", "centre")
+    ]
+    pixels = AnchorRecord(
+        name="raw pixels",
+        what="",
+        digest="",
+        dim=1,
+        readings=(reading("probe", 0.05), reading("kNN", -0.05), reading("centre", 0.01)),
+    )
+    lines = dict(words.headline(replace(first, metrics=tuple(metrics), anchors=(pixels,))))
+    assert lines["ACCURACY"].endswith("; kNN is not above raw pixels (+10.0 points [-5.0, +20.0])")
+
+
+def test_a_projector_that_is_read_is_not_left_out(first: ReportCard) -> None:
+    load = replace(first.encoder.load, ignored=("projector (4 tensors)", "queue (1 tensor)"))
+    held = replace(first, encoder=replace(first.encoder, load=load))
+    assert "left out: projector (4 tensors), queue" in dict(words.headline(held))["LOADED"]
+    read = replace(held, metrics=(*held.metrics, record(first, "factor", "spread", space="projection")))
+    said = dict(words.headline(read))["LOADED"]
+    assert "; and projector (4 tensors), read for z; left out: queue (1 tensor)" in said

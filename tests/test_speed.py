@@ -1,6 +1,8 @@
 """What a run says of its speed, and the one precision of a run. Nothing here goes by the clock."""
 
 import itertools
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -39,6 +41,36 @@ class Rows(nn.Module):
 
 def encoder(seed: int = 0, shift: float = 0.0) -> Encoder:
     return from_module(Rows(seed, shift), preprocess=PREPROCESS)
+
+
+PASSES = """
+import resource, torch
+from torch import nn
+from sslaudit import Preprocess
+from sslaudit.encoder import from_module
+from sslaudit.extraction import Embedder, Extraction
+from sslaudit.extraction.speed import images_per_second
+from sslaudit.recipes import BUILTIN_RECIPES, parse_recipe
+
+recipe = parse_recipe("simclr", {spec.name: spec for spec in BUILTIN_RECIPES})
+network = nn.Sequential(nn.Conv2d(3, 64, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+encoder = from_module(network, preprocess=Preprocess(size=(8, 8), mean=(0.0,) * 3, std=(1.0,) * 3))
+embedder = Embedder(encoder, Extraction(recipe=recipe, views=1, seed=0, batch_size=256))
+images = torch.zeros(256, 3, 8, 8, dtype=torch.uint8)
+images_per_second(embedder, images, 256)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(10):
+    embedder(images)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) // 10)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's memory")
+def test_the_first_encoder_of_a_process_has_its_memory_like_the_second() -> None:
+    """Else each pass takes its pages anew, and the first encoder of a run looks slow."""
+    done = subprocess.run([sys.executable, "-c", PASSES], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 50
 
 
 @pytest.mark.parametrize(("most", "rows"), [(100, 8), (5, 5), (1, 1)])

@@ -33,7 +33,9 @@ def fit(ref: EncoderRef, content: Mapping[str, Any]) -> tuple[Fit, dict[str, str
         skeleton = architecture.build()
     found = match(backbone, skeleton.state_dict())
     if not found.complete:
-        raise refusal.mismatch(ref.locator, f"{header.backbone}, which the header names", found)
+        asked = dict(ref.options).get("allow-partial") in ("yes", "true")
+        hint = "sslaudit writes checkpoints whole: --allow-partial does not apply to them." if asked else ""
+        raise refusal.mismatch(ref.locator, f"{header.backbone}, which the header names", found, hint=hint)
     return Fit(
         prefix="backbone.",
         origin="",

@@ -1,5 +1,6 @@
 """What every command does with errors, and with plugins that failed."""
 
+import errno
 import functools
 import os
 import sys
@@ -34,11 +35,22 @@ def guarded(command: Callable[P, int | None]) -> Callable[P, None]:
             complain("interrupted.")
             code = INTERRUPTED
         except BrokenPipeError:  # the reader of stdout went away, as `head` does
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _forget_stdout()
             code = 0
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            _forget_stdout()
+            complain("error: the output is cut: no space left on the device.")
+            code = 1
         raise typer.Exit(code)
 
     return run
+
+
+def _forget_stdout() -> None:
+    """What is still held back for stdout goes nowhere, and not into a traceback at the end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def complain(message: str) -> None:

@@ -119,6 +119,7 @@ def _cell(
         interval=record.interval,
         difference=record.value - best.value,
         difference_interval=interval,
+        at=str(record.details.get("at") or ""),
         said="equal" if first else _said(record.direction, interval),
     )
 

@@ -48,6 +48,8 @@ class Cell:
     """To the best."""
     difference_interval: Interval | None
     """Of this pair alone; None for the best, and where a value has no interval."""
+    at: str
+    """Where the number was taken, ``delta .521``; empty where that is no question."""
     said: Said
 
 

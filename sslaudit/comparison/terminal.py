@@ -79,6 +79,9 @@ def _of_two(found: list[tuple[str, list[ComparedRow]]]) -> Table:
         for row in some:
             best, other = row.cells
             rows.append((f"  {_starred(row)}", number(best.value), *_compared(other)))
+            if best.at or other.at:
+                name, value = _place(best)
+                rows.append((f"    {name}", value, _place(other)[1], "", ""))
     return _fitted(rows, "left", "right", "right", "left", "left")
 
 
@@ -87,9 +90,10 @@ def _of_many(comparison: Comparison, found: list[tuple[str, list[ComparedRow]]])
     for heading, some in found:
         rows.append((heading, "", "", ""))
         for row in some:
-            rows.append((f"  {_starred(row)}", number(row.cells[0].value), "the best", ""))
-            others = list(zip(comparison.encoders, row.cells, strict=True))[1:]
-            rows += [(f"    {inert(encoder.name)}", *_compared(cell)) for encoder, cell in others]
+            first, *others = row.cells
+            rows += [(f"  {_starred(row)}", number(first.value), "compared to this", ""), *_placed(first)]
+            for encoder, cell in zip(comparison.encoders[1:], others, strict=True):
+                rows += [(f"    {inert(encoder.name)}", *_compared(cell)), *_placed(cell)]
     return _fitted(rows, "left", "right", "left", "left")
 
 
@@ -98,7 +102,10 @@ def _fitted(rows: Sequence[tuple[str, ...]], *justify: str) -> Table:
     widths = [max(map(len, column)) for column in list(zip(*rows, strict=True))[1:]]
     room = _WIDTH - sum(width + 2 for width in widths)
     if room < _LABEL:
-        short = [(label, *(cell.removesuffix(" to tell") for cell in cells)) for label, *cells in rows]
+        short = [
+            (label, *(cell.replace("too close to tell", "too close") for cell in cells))
+            for label, *cells in rows
+        ]
         if short != list(rows):
             return _fitted(short, *justify)
     table = _grid(*justify)
@@ -108,6 +115,18 @@ def _fitted(rows: Sequence[tuple[str, ...]], *justify: str) -> Table:
         indent = " " * (len(body) - len(body.lstrip()))
         table.add_row(Text(indent + cut(body.lstrip(), room - len(indent + star)) + star), *cells)
     return table
+
+
+def _placed(cell: Cell) -> list[tuple[str, str, str, str]]:
+    """The line that says where a number was taken, where that is a question."""
+    name, value = _place(cell)
+    return [(f"      {name}", value, "", "")] if cell.at else []
+
+
+def _place(cell: Cell) -> tuple[str, str]:
+    """``at delta`` and ``.521``."""
+    name, _, value = inert(cell.at).rpartition(" ")
+    return f"at {name}".rstrip(), value
 
 
 def _compared(cell: Cell) -> tuple[str, str, str]:

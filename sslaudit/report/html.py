@@ -44,6 +44,7 @@ def page(card: ReportCard) -> str:
         contents=contents,
         sections=found,
         obstacles=obstacles(card),
+        two_spaces=len({record.space for record in card.metrics if record.space}) > 1,
         metrics=metrics,
         shifted=shift_rows(card.shift) if card.shift else [],
         shift_notes=shift_notes(card.shift) if card.shift else [],

@@ -138,13 +138,22 @@ def numbers(card: ReportCard) -> list[Table]:
 
 
 def sections(card: ReportCard) -> list[Section]:
-    """The sections that this card has something for."""
+    """The sections that this card has something for.
+
+    Beside figures a table is left out that ``numbers`` shows whole.
+    """
     planned, found = metrics(card), []
+    shown = {line.term for table in numbers(card) for line in table.lines}
     for name, heading, groups in _SECTIONS:
-        tables = [_table(card, group, lines) for group in groups if (lines := _lines(card, group))]
-        rows = [_first(metric) for group in groups for metric in planned if metric.records[0].group == group]
-        if tables:
-            found.append(Section(name, heading, tuple(filter(None, rows)), tuple(tables)))
+        drawn = [_first(metric) for group in groups for metric in planned if metric.records[0].group == group]
+        rows = tuple(filter(None, drawn))
+        tables = tuple(
+            _table(card, group, lines)
+            for group in groups
+            if (lines := _lines(card, group)) and not (rows and shown.issuperset(line.term for line in lines))
+        )
+        if rows or tables:
+            found.append(Section(name, heading, rows, tables))
     return found
 
 

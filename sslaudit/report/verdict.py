@@ -21,9 +21,9 @@ _REASONS = {
 """What it means that a check failed."""
 
 _HELD_BACK = {
-    "alignment": "what holds it back most on average is that views of one image lie far apart",
-    "concentration": "what holds it back most on average is that images of one class lie far apart",
-    "divergence": "what holds it back most on average is that class centres overlap",
+    "alignment": "views of one image lie far apart",
+    "concentration": "images of one class lie far apart",
+    "divergence": "class centres overlap",
 }
 
 _ANOTHER = (
@@ -123,7 +123,8 @@ def _accuracy(card: ReportCard) -> str:
     value = f"{words.percent(first.value)} % [{low}, {high}]"
     where = " on projection z" if first.space == "projection" else ""
     what = ", balanced over classes" if first.details.get("balanced") else ""
-    said = f"{value} of held-out images are read right ({words.cut(first.summary, _NAME)}{where}{what})"
+    how = f"{words.cut(first.summary, _NAME)}{where}{what}"
+    said = f"{value} of held-out images are classified correctly ({how})"
     found = [(anchor.name, reading) for anchor in card.anchors if (reading := anchor.reading(first.term))]
     return ", ".join(filter(None, [said, _above(found), _below(found)]))
 
@@ -146,8 +147,15 @@ def _anchor(name: str, reading: AnchorReading) -> str:
 
 
 def _held_back(card: ReportCard) -> str:
-    named = (record.details.get("held_back_by") for record in card.metrics if record.group == "guarantee")
-    return _HELD_BACK.get(str(next(filter(None, named), "")), "")
+    for record in card.metrics:
+        factor = record.details.get("held_back_by")
+        if record.group == "guarantee" and factor in _HELD_BACK:
+            said = f"what holds it back most on average is that {_HELD_BACK[str(factor)]}"
+            behind = str(record.details.get("held_back_centred_by"))
+            if behind in _HELD_BACK and behind != factor:
+                said += f" and, behind the mean that all images share, that {_HELD_BACK[behind]}"
+            return said
+    return ""
 
 
 def _guarantee(card: ReportCard) -> str:
@@ -182,6 +190,7 @@ def _obstacle(record: MetricRecord) -> str:
         f"{said}: images of one class lie too far apart for how close the class centres are. For the worst "
         f"pair of classes{pair} that spread, {budget.total_label}, is {number(total)}, where "
         f"{number(budget.limit)} is {budget.limit_label}. Most of it, {number(budget.values[most])}, is "
-        f"{f'{plain} ({label})' if plain else label}."
+        f"{f'{plain} ({label})' if plain else label}, at the delta and eps that come nearest to the "
+        "condition."
         + (_ANOTHER.format(average) if average in _HELD_BACK and _FACTORS.get(part) != average else "")
     )

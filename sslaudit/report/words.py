@@ -288,8 +288,15 @@ def _load_sentence(card: ReportCard) -> str:
         return "a program with weights of its own" if load.file else "an encoder without weights"
     branch = f" of '{cut(load.branch, 40)}'" if load.branch else ""
     prefix = f", prefix '{load.prefix}' removed" if load.prefix else ""
-    left = f"; left out: {listed(load.ignored)}" if load.ignored else ""
-    return f"all {load.expected} backbone tensors{branch}{prefix}{_others(load)}{left}{_trained_here(card)}"
+    read = [name for name in load.ignored if name.startswith("projector") and _reads_projections(card)]
+    left = [name for name in load.ignored if name not in read]
+    said = f"; and {listed(read)}, read for z" if read else ""
+    said += f"; left out: {listed(left)}" if left else ""
+    return f"all {load.expected} backbone tensors{branch}{prefix}{_others(load)}{said}{_trained_here(card)}"
+
+
+def _reads_projections(card: ReportCard) -> bool:
+    return any(record.space == "projection" for record in card.metrics)
 
 
 def _trained_here(card: ReportCard) -> str:
@@ -326,6 +333,13 @@ def _accuracy(card: ReportCard) -> list[tuple[str, str]]:
         said.append(f"{name} {percent(reading.value)} %{how_far}")
     if isinstance(majority := first.details.get("majority"), float) and not balanced:
         said.append(f"majority class {percent(majority)} %")
+    said += [
+        f"{record.summary} is not above {anchor.name} ({against(reading)})"
+        for record in card.metrics
+        for anchor in card.anchors
+        if record.group == "quality" and not record.minor and record.term != first.term
+        if (reading := anchor.reading(record.row)) and not is_above(reading)
+    ]
     return [("NOT ABOVE CONTROL" if below else "ACCURACY", "; ".join(said))]
 
 

@@ -177,7 +177,7 @@ def _main(rows: Mapping[str, Estimate], drawn: set[str], images: int, random: fl
     others = ", ".join(f"{name} {number(values[name])}" for name in rest)
     left_out = [name for name in rows if name not in values]
     details: dict[str, Detail] = {
-        "reading": f"least: {least}",
+        "reading": f"{least}, least of the recipe's" if of_run else f"least: {least}",
         "least": least,
         "images": images,
         "random_cosine": random,

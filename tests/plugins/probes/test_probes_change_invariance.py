@@ -213,7 +213,7 @@ def test_the_metric_names_the_least_invariant_transformation(digits: Dataset, tm
     least = min(("crop", "flip"), key=values.__getitem__)
     assert values["rotate"] < values[least]  # which the recipe does not do, so it does not break alignment
     assert (main.value, main.interval) == (values[least], rows[least].interval)
-    assert main.details["reading"] == f"least: {least}"
+    assert main.details["reading"] == f"{least}, least of the recipe's"
     assert main.details["images"] == 100
     assert main.direction == "none"
     assert all(row.minor and len(row.summary) <= 26 for row in rows.values())

@@ -26,7 +26,7 @@ _FACTORS = {
 
 
 def held_back(world: Measured, centred: HeldBack | None = None, driver: str = "") -> str:
-    """The factor with the largest share of what keeps classes apart too little, and the closest classes.
+    """The factor with the largest share of what keeps classes apart too little, and the closest centres.
 
     ``centred`` is what holds back without the mean of all images, ``driver`` the transform that adds most
     to the distance between an image and its views.
@@ -35,13 +35,13 @@ def held_back(world: Measured, centred: HeldBack | None = None, driver: str = ""
     if found.factor is None:
         return "nothing: views never leave the centre of their class, and no two centres are the same"
     others = _shares(found, leave_out=found.factor)
-    said = f"by {found.factor}: {_FACTORS[found.factor]} ({percent(found.shares[found.factor])} of the loss; "
-    said += f"{others})."
+    share = percent(found.shares[found.factor])
+    said = f"by {found.factor}: {_FACTORS[found.factor]} ({share} of the shortfall; {others})."
     if centred and centred.factor:
         said += f" Without the mean of all images: {_shares(centred)}."
     if driver and "alignment" in (found.factor, centred and centred.factor):
         said += f" {driver} moves views most."
-    return f"{said} Closest classes: {_closest(world)}.{_left_out(world)}"
+    return f"{said} Closest centres: {_closest(world)}.{_left_out(world)}"
 
 
 def _shares(found: HeldBack, leave_out: str = "") -> str:
