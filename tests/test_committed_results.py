@@ -46,6 +46,7 @@ def test_there_are_results_and_they_are_small() -> None:
     assert FILES, "python -m registry.make_results"
     assert sum(path.stat().st_size for path in FILES) < LARGEST
     folders = [path.parent for path in FILES]
+    assert {(folder.parent.name, folder.name) for folder in folders} == set(MADE)
     assert len(set(folders)) == len(folders), "one card for each encoder on each suite"
 
 

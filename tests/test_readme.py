@@ -32,7 +32,7 @@ def test_every_command_runs(run_here: Run, tmp_path: Path) -> None:
         assert name == "sslaudit"
         done = run_here(*args)
         assert done.returncode == 0, f"{command}\n{done.stderr}"
-        assert done.stdout
+        assert done.stdout or done.stderr.startswith("wrote ")
 
 
 @pytest.mark.parametrize("target", ["demo", "test"])

@@ -96,7 +96,9 @@ def test_delta_stands_with_every_sigma_and_the_paper_beside_every_label(first: R
     at = next(i for i, line in enumerate(lines) if "share outside the main part" in line)
     assert lines[at].split() == ["share", "outside", "the", "main", "part", *[".500", "[.250,", ".750]"] * 2]
     assert " ".join(lines[at + 1].split()) == "1 - sigma, features delta .39 delta .310"
-    assert any("of the data, the same for every encoder: 1 - sigma .500" in line for line in lines)
+    assert any(
+        "of the data, the same for every encoder: of pixels (1 - sigma) .500" in line for line in lines
+    )
     assert "at delta 3.86" in " ".join(lines)
     assert sum("lower is better" in line for line in lines) == 1
     one = [r for r in long_card(first).metrics if r.space != "projection"]

@@ -154,7 +154,8 @@ def _of_the_data(card: ReportCard) -> list[RenderableType]:
     """One line for the numbers that no encoder changes."""
     found = [row for space in words.spaces(card, "data") for row in words.rows(card, "data", space)]
     said = [
-        f"{row.paper or row.label} {row.value} {row.interval}{f' at {row.extra}' if row.extra else ''}"
+        f"{row.label}{f' ({row.paper})' if row.paper else ''} {row.value} {row.interval}"
+        f"{f' at {row.extra}' if row.extra else ''}"
         for row in found
         if row.record.value is not None
     ]
