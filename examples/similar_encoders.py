@@ -84,6 +84,7 @@ cards = [
         preprocess=preprocess,
         recipe="crop(scale=0.6)",
         views=4,
+        precision="fp32",
         anchors=False,
     )
     for module in encoders.values()

@@ -53,8 +53,8 @@ def test_recipes_are_ranked_with_intervals_and_shared_places(run: Run) -> None:
         (("--max-images", "5", "--recipes", "crop"), "recipe 'crop' has no concentration"),
     ],
 )
-def test_what_is_wrong_is_named(run: Run, args: tuple[str, ...], said: str) -> None:
-    done = run("augmentations", *SMALL, *args)
+def test_what_is_wrong_is_named(run_here: Run, args: tuple[str, ...], said: str) -> None:
+    done = run_here("augmentations", *SMALL, *args)
     assert done.returncode != 0
     assert done.stdout == ""
     assert said in " ".join(done.stderr.split())
@@ -88,21 +88,22 @@ def test_places_are_shared_by_what_is_not_told_apart() -> None:
     assert places(record(), record()) == [1, 1]
 
 
-def test_a_card_is_shown_again(run: Run, tmp_path: Path) -> None:
+def test_a_card_is_shown_again(run_here: Run, tmp_path: Path) -> None:
     args = ("--data", "digits", "--max-images", "200", "--metrics", "knn,alignment", "--views", "2")
-    made = run("evaluate", "untrained:timm:test_resnet", *args, "--output", "out")
+    made = run_here("evaluate", "untrained:timm:test_resnet", *args, "--output", "out")
     assert made.returncode == 0, made.stderr
     (folder,) = (tmp_path / "out").iterdir()
-    shown = run("report", str(folder))
+    shown = run_here("report", str(folder))
     assert shown.returncode == 0
-    assert shown.stdout.strip() == made.stdout.rpartition("\n\ncard:")[0].strip()
-    assert run("report", str(folder / "card.json")).stdout == shown.stdout
+    said, again = (done.stdout.partition("\nnext: ")[0] for done in (made, shown))
+    assert said == again
+    assert run_here("report", str(folder / "card.json")).stdout == shown.stdout
     for args, said in (
         (("report", "nowhere"), "cannot read the card 'nowhere'"),
         (("report", str(folder), "--explain", "theorem2"), "has no metric 'theorem2'; it has: "),
         (("report", str(folder), "--explain", "knn"), "metric 'knn' does not explain itself"),
     ):
-        done = run(*args)
+        done = run_here(*args)
         assert done.returncode != 0
         assert said in " ".join(done.stderr.split())
         assert "Traceback" not in done.stderr

@@ -41,9 +41,9 @@ SMALL = ("--views", "3", "--batch-size", "16")
 
 
 def test_the_card_says_what_it_must_and_validates(
-    run: Run, photos: Path, model: Path, tmp_path: Path
+    run_here: Run, photos: Path, model: Path, tmp_path: Path
 ) -> None:
-    done = evaluate(run, "file,size=32:model.pt", "--data", "photos", *SMALL)
+    done = evaluate(run_here, "file,size=32:model.pt", "--data", "photos", *SMALL)
     assert done.returncode == 0, done.stderr
     for word in ("LOADED", "HEALTHY", "NOT ABOVE CONTROL", "kNN", "view spread", "centre overlap", "ASSUMED"):
         assert word in done.stdout
@@ -87,13 +87,13 @@ def features(cache: Path) -> dict[str, bytes]:
 
 
 def test_workers_do_not_change_a_byte_and_batch_sizes_hardly_do(
-    run: Run, photos: Path, model: Path, tmp_path: Path
+    run_here: Run, photos: Path, model: Path, tmp_path: Path
 ) -> None:
     def extract(name: str, batch: str, workers: str) -> dict[str, bytes]:
         cache = tmp_path / name
         done = evaluate(
-            run, "file,size=32:model.pt", "--data", "photos", "--views", "3", "--metrics", "alignment",
-            "--batch-size", batch, "--workers", workers, "--cache", str(cache), "--overwrite",
+            run_here, "file,size=32:model.pt", "--data", "photos", "--views", "3", "--metrics", "alignment",
+            "--no-anchors", "--batch-size", batch, "--workers", workers, "--cache", str(cache), "--overwrite",
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         return features(cache)
@@ -114,7 +114,7 @@ def test_a_stopped_run_goes_on_where_it_stopped(tmp_path: Path, model: Path, how
     cache = tmp_path / "stopped"
     command = [
         sys.executable, "-m", "sslaudit", "evaluate", "file,size=32:model.pt", "--data", "many",
-        "--views", "2", "--metrics", "alignment", "--cache",
+        "--views", "2", "--metrics", "alignment", "--no-anchors", "--cache",
     ]  # fmt: skip
     process = subprocess.Popen([*command, str(cache)], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
     while not list(cache.rglob("part-*.npy")) and process.poll() is None:
@@ -220,7 +220,10 @@ def test_a_full_disk_leaves_no_half_card(tmp_path: Path, model: Path, photos: Pa
         "sys.argv = ['sslaudit', *sys.argv[1:]]; from sslaudit.cli import main; main()"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, "evaluate", "file,size=32:model.pt", "--data", "photos", "--views", "2"],
+        [
+            sys.executable, "-c", code, "evaluate", "file,size=32:model.pt", "--data", "photos",
+            "--views", "2", "--metrics", "knn", "--no-anchors",
+        ],
         cwd=tmp_path, capture_output=True, text=True, check=False,
         env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
     )  # fmt: skip
@@ -255,6 +258,7 @@ def test_json_on_stdout_is_strict(run_here: Run, photos: Path, model: Path) -> N
         *SMALL,
         "--metrics",
         "knn,divergence",
+        "--no-anchors",
     )
     done = evaluate(run_here, *args)
     assert done.returncode == 0, done.stderr
