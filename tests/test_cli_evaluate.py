@@ -108,31 +108,33 @@ def test_workers_do_not_change_a_byte_and_batch_sizes_hardly_do(
     assert np.abs(one - two).max() <= 1e-5 * np.abs(one).max()
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
-def test_a_stopped_run_goes_on_where_it_stopped(tmp_path: Path, model: Path, how: signal.Signals) -> None:
-    make_photos(tmp_path / "many", classes=2, each=400)
-    cache = tmp_path / "stopped"
+def test_a_stopped_run_goes_on_where_it_stopped(tmp_path: Path, model: Path) -> None:
+    make_photos(tmp_path / "many", classes=2, each=300)
     command = [
         sys.executable, "-m", "sslaudit", "evaluate", "file,size=32:model.pt", "--data", "many",
         "--views", "2", "--metrics", "alignment", "--no-anchors", "--cache",
     ]  # fmt: skip
-    process = subprocess.Popen([*command, str(cache)], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
-    while not list(cache.rglob("part-*.npy")) and process.poll() is None:
-        time.sleep(0.01)
-    process.send_signal(how)
-    _, said = process.communicate(timeout=60)
-    done_before = len(list(cache.rglob("part-*.npy")))
-    assert 1 <= done_before < 4, "stopped between the first part and the last"
-    if how is signal.SIGINT:
-        assert process.returncode == 130
-        assert "interrupted." in said
-        assert "goes on where it stopped" in said
-        assert "Traceback" not in said
-    again = subprocess.run([*command, str(cache)], cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert f"{done_before * 512:,} of 1,600 views read from the cache" in again.stderr
     whole = tmp_path / "whole"
     subprocess.run([*command, str(whole)], cwd=tmp_path, capture_output=True, check=True)
-    assert features(cache) == features(whole)
+    for how in (signal.SIGKILL, signal.SIGINT):
+        cache = tmp_path / how.name
+        process = subprocess.Popen([*command, str(cache)], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+        while not list(cache.rglob("part-*.npy")) and process.poll() is None:
+            time.sleep(0.01)
+        process.send_signal(how)
+        _, said = process.communicate(timeout=60)
+        done_before = len(list(cache.rglob("part-*.npy")))
+        assert 1 <= done_before < 3, "stopped between the first part and the last"
+        if how is signal.SIGINT:
+            assert process.returncode == 130
+            assert "interrupted." in said
+            assert "goes on where it stopped" in said
+            assert "Traceback" not in said
+        again = subprocess.run(
+            [*command, str(cache)], cwd=tmp_path, capture_output=True, text=True, check=True
+        )
+        assert f"{done_before * 512:,} of 1,200 views read from the cache" in again.stderr
+        assert features(cache) == features(whole)
 
 
 def test_without_data_nothing_is_scored(run_here: Run, model: Path, tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def test_embeddings_and_predictions_are_those_of_timm(
 
 def test_pretrained_is_ahead_of_untrained_on_a_real_folder(run: Run, emoji: Path, lite0: Path) -> None:
     ref = f"file,arch=timm:tf_efficientnet_lite0:{lite0}"
-    choices = ("--per-class", "20", "--metrics", "knn", "--format", "json")
+    choices = ("--per-class", "12", "--metrics", "knn", "--format", "json")
     done = run("evaluate", ref, "--data", str(emoji), *choices)
     assert done.returncode == 0, done.stderr
     card = json.loads(done.stdout)
