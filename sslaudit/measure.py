@@ -76,8 +76,10 @@ def measure(
         estimates = _estimates(metric, materials, _read_by(metric, results), seed, measured.problems)
         seconds = round((time.perf_counter() - clock) / len(estimates), 4)
         results[metric.key] = estimates
+        how = formula(metric.spec)
         for part, estimate in estimates.items():
-            records.append(_record(metric, _named(metric.spec.name, part), estimate, materials, seconds))
+            name = _named(metric.spec.name, part)
+            records.append(_record(metric, name, estimate, materials, formula=how, seconds=seconds))
             prefix = _named(metric.key, part)
             measured.tables[prefix] = estimate.tables
             for column, values in estimate.samples.items():
@@ -196,7 +198,13 @@ def _check_range(metric: PlannedMetric, estimate: Estimate) -> None:
 
 
 def _record(
-    metric: PlannedMetric, name: str, estimate: Estimate, materials: Materials, seconds: float
+    metric: PlannedMetric,
+    name: str,
+    estimate: Estimate,
+    materials: Materials,
+    *,
+    formula: str,
+    seconds: float,
 ) -> MetricRecord:
     spec = metric.spec
     return MetricRecord(
@@ -207,7 +215,7 @@ def _record(
         source=spec.source,
         summary=estimate.label or metric.label,
         paper=estimate.paper or spec.paper,
-        formula=formula(spec),
+        formula=formula,
         group=spec.group,
         options=dict(metric.options),
         value=estimate.value,

@@ -1,5 +1,6 @@
 """How an evaluation ends on stdout: its cards, and for several encoders the table to choose from."""
 
+import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -139,8 +140,6 @@ def _fitting(text: str, width: int) -> str:
 
 
 def _wrapped(text: str) -> list[str]:
-    import textwrap
-
     return textwrap.wrap(words.inert(text), _WIDTH, break_long_words=True, break_on_hyphens=False)
 
 

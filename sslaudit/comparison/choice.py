@@ -71,7 +71,11 @@ class Selection:
 def select(cards: Sequence[ReportCard]) -> Selection:
     """The cards of one run as a table. A card with a failed check is not ranked."""
     good = [card for card in cards if not card.failed_checks]
-    below = [_failed(card) for card in cards if card.failed_checks]
+    below = [
+        Candidate(card=card, mark=failed[0], reason=failed[1])
+        for card in cards
+        if (failed := words.failure(card))
+    ]
     if len(good) < 2:
         why = "no encoder passed its checks" if not good else "only one encoder passed its checks"
         return Selection(candidates=(*_unranked(good), *below), ranking=None, unranked=f"{why}.")
@@ -158,11 +162,3 @@ def _name(card: ReportCard) -> str:
 
 def _unranked(cards: Sequence[ReportCard]) -> list[Candidate]:
     return [Candidate(card=card) for card in cards]
-
-
-def _failed(card: ReportCard) -> Candidate:
-    """The first failed check, in the words of the card."""
-    message = card.failed_checks[0].message
-    found = ((word, said) for word, said in words.headline(card) if said.startswith(message))
-    mark, reason = next(found, ("FAILED", message))
-    return Candidate(card=card, mark=mark, reason=reason)

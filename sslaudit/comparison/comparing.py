@@ -27,9 +27,8 @@ def compare(
     ranking = rank(cards, metric, seed=seed, names=names)
     order = [standing.place for standing in ranking.standings]
     ordered = [cards[place] for place in order]
-    deciding = common_accuracy(ordered, f"{ranking.space}:{ranking.term}" if ranking.space else ranking.term)[
-        0
-    ]
+    row = f"{ranking.space}:{ranking.term}" if ranking.space else ranking.term
+    deciding = common_accuracy(ordered, row)[0]
     encoders = tuple(
         Compared(
             name=names[standing.place],

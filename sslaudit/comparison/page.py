@@ -1,18 +1,14 @@
 """A comparison as one page that needs nothing beside itself."""
 
-import functools
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from sslaudit.comparison import sentences
 from sslaudit.comparison.record import Compared, Comparison
 from sslaudit.figures import Bars
 from sslaudit.numbers import number
 from sslaudit.report.drawing import STYLE, draw
+from sslaudit.report.templating import environment
 from sslaudit.report.words import inert, percent
-
-if TYPE_CHECKING:
-    from jinja2 import Environment
 
 
 def page(comparison: Comparison) -> str:
@@ -26,7 +22,7 @@ def page(comparison: Comparison) -> str:
     ]
     minor = [(heading, rows) for heading, rows in others if rows]
     text = (
-        _environment()
+        environment("sslaudit.comparison")
         .get_template("comparison.html.j2")
         .render(
             comparison=comparison,
@@ -67,16 +63,4 @@ def _apart(comparison: Comparison, others: Sequence[Compared]) -> Bars:
         low=[100 * interval.low for interval in intervals if interval],
         high=[100 * interval.high for interval in intervals if interval],
         note="Lines are simultaneous intervals: one that reaches 0 leaves it open which of two is better.",
-    )
-
-
-@functools.cache
-def _environment() -> "Environment":
-    from jinja2 import Environment, PackageLoader
-
-    return Environment(
-        loader=PackageLoader("sslaudit.comparison", "templates"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
     )

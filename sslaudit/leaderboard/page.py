@@ -1,13 +1,11 @@
 """The boards as one static page: tables that need no script, and a script that sorts, filters and draws."""
 
-import functools
 from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib.resources import files
 from itertools import groupby
-from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
@@ -17,10 +15,8 @@ from sslaudit.leaderboard.entries import LeftOut, Reported
 from sslaudit.numbers import number
 from sslaudit.report.card import MetricRecord, utf8
 from sslaudit.report.drawing import STYLE
+from sslaudit.report.templating import environment
 from sslaudit.report.words import count, plural
-
-if TYPE_CHECKING:
-    from jinja2 import Environment
 
 GENERATOR = "sslaudit leaderboard"
 """By this a page is known as a leaderboard."""
@@ -87,7 +83,7 @@ def page(
     style, script = (_beside(name) for name in ("leaderboard.css", "leaderboard.js"))
     words = sorted({word for one in every for word in ([one.word] if one.word else one.marks)})
     text = (
-        _environment()
+        environment("sslaudit.leaderboard")
         .get_template("leaderboard.html.j2")
         .render(
             generator=GENERATOR,
@@ -152,15 +148,3 @@ def _recipe(standing: Standing) -> str:
 
 def _beside(name: str) -> str:
     return files("sslaudit.leaderboard").joinpath("templates", name).read_text(encoding="utf-8")
-
-
-@functools.cache
-def _environment() -> "Environment":
-    from jinja2 import Environment, PackageLoader
-
-    return Environment(
-        loader=PackageLoader("sslaudit.leaderboard", "templates"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )

@@ -8,12 +8,8 @@ NO_VALUE = "NO VALUE"
 
 def failure(card: ReportCard) -> tuple[str, str] | None:
     """The word in capitals and the sentence of a card that is ranked with nothing; None for others."""
-    if card.failed_checks:
-        check = card.failed_checks[0]
-        if check.name == "load":
-            return "PARTIAL" if card.encoder.load.missing else "NOT LOADED", check.message
-        named = {said: word for word, said in reversed(words.headline(card))}
-        return named[check.message], check.message
+    if failed := words.failure(card):
+        return failed
     epochs, _, unfinished = card.encoder.facts.get("epoch", "").partition(", ")
     return ("UNFINISHED", f"training stopped after epoch {epochs}") if unfinished else None
 

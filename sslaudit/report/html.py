@@ -10,6 +10,7 @@ from sslaudit.report import sections, words
 from sslaudit.report.card import ReportCard
 from sslaudit.report.referenced import reference_line
 from sslaudit.report.shifted import shift_notes, shift_rows
+from sslaudit.report.templating import environment
 from sslaudit.report.verdict import obstacles, sentence
 from sslaudit.whole import write_text
 
@@ -160,18 +161,9 @@ def _shown(value: Any) -> Any:
 
 @functools.cache
 def _environment() -> "Environment":
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
     from sslaudit.report import drawing
 
-    made = Environment(
-        loader=PackageLoader("sslaudit.report", "templates"),
-        autoescape=True,
-        finalize=_shown,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=StrictUndefined,
-    )
+    made = environment("sslaudit.report", _shown)
     made.globals.update(
         interval_bar=sections.bar,
         beside=sections.beside,

@@ -116,6 +116,16 @@ def inert(text: str) -> str:
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
+def failure(card: ReportCard) -> tuple[str, str] | None:
+    """The word in capitals and the message of the first check that failed; None where none did."""
+    failed = next(iter(card.failed_checks), None)
+    if failed is None:
+        return None
+    if failed.name == "load":
+        return "PARTIAL" if card.encoder.load.missing else "NOT LOADED", failed.message
+    return _CAPITALS.get(failed.name, "FAILED"), failed.message
+
+
 def health(card: ReportCard) -> str:
     """``9 of 9``: the checks that passed. Whether it is above its control is no matter of health."""
     checks = [check for check in card.checks if check.name != "control"]
