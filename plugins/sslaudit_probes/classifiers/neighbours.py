@@ -26,9 +26,11 @@ from sslaudit.extraction.precision import lower_precision
 from sslaudit_probes.classifiers.accuracy import TIE
 
 QUERIES, BANK = 1000, 8192
-"""Rows of a tile of cosines, and its columns: what is held at one time."""
-BLOCK = 32
-"""Columns of which only the maximum is compared at first."""
+"""Columns of a tile of cosines, and its rows: what is held at one time."""
+STRIP = 2**21
+"""Numbers that a CPU writes at one time: they stay in its cache, in memory that it need not ask for anew."""
+BLOCK = 16
+"""Rows of a tile of which only the maximum is compared at first."""
 
 _SINGLE, _BF16 = 2.0**-24, 2.0**-8
 """Relative rounding errors."""
@@ -52,9 +54,8 @@ class UnitRows:
             raise ValueError(f"rows are a matrix (N, D), not {tuple(rows.shape)}.")
         self.raw = rows if rows.dtype in (torch.float32, torch.float64) else rows.float()
         lengths = self.raw.new_empty(len(self.raw), dtype=torch.float64)
-        for start in range(0, len(lengths), BANK):  # all at once would be a copy in float64
-            part = self.raw[start : start + BANK]
-            lengths[start : start + BANK] = torch.linalg.vector_norm(part, dim=1, dtype=torch.float64)
+        for part in _strips(len(lengths), rows.shape[1], rows.device):  # all at once: a copy in float64
+            lengths[part] = torch.linalg.vector_norm(self.raw[part], dim=1, dtype=torch.float64)
         if not lengths.isfinite().all():
             raise ValueError("rows with entries that are not finite have no cosine.")
         self.lengths = torch.where(lengths > 0, lengths, 1.0)
@@ -72,7 +73,8 @@ class UnitRows:
     def take(self, index: slice | Tensor, dtype: torch.dtype) -> Tensor:
         """Unit rows of ``index`` in ``dtype``."""
         between = dtype if self._moderate else torch.float64
-        return (self.raw[index].to(between) / self.lengths[index, None].to(between)).to(dtype)
+        rows = self.raw[index] if isinstance(index, slice) else self.raw.index_select(0, index)
+        return (rows / self.lengths[index, None].to(between)).to(dtype)
 
     def mean(self) -> Tensor:
         """The mean of the unit rows, (D,) float32."""
@@ -148,8 +150,7 @@ def _search(query: UnitRows, bank: UnitRows, k: int, own: Tensor, *, bf16: bool)
         for chunk in chunks:
             if buffer is None or buffer.shape != (len(places), len(chunk.rounded)):
                 buffer = rounded.new_empty(len(places), len(chunk.rounded))
-            torch.mm(rounded, chunk.rounded.T, out=buffer)  # this way round it is faster on CPUs
-            chunk.update(buffer.T, places, longest, roughest)
+            chunk.update(rounded, places, buffer, longest, roughest)
     crowded = torch.cat([chunk.crowded() for chunk in chunks])
     candidates = torch.cat([chunk.candidates() for chunk in chunks]) & ~crowded[:, None]
     most = max(min(k, width), int(candidates.sum(dim=1).max()))  # they come first
@@ -177,30 +178,37 @@ class _Chunk:
         self._dropped = exact.new_full((q,), -torch.inf)
         self._cut = exact.new_full((q,), -torch.inf)
 
-    def update(self, products: Tensor, places: Tensor, longest: float, roughest: float) -> None:
-        """Take in the products (q, B), laid out by column, with rows ``places`` (B,) of the bank.
+    def update(self, tile: Tensor, places: Tensor, products: Tensor, longest: float, roughest: float) -> None:
+        """Take in the rows ``places`` (B,) of the bank; ``products`` (B, q) is where cosines are written.
 
-        ``longest`` is the length of the longest of all rows so far, ``roughest`` the largest rounding
-        error of one, as a length.
+        ``tile`` (B, D) has the rows, centred and rounded. ``longest`` is the length of the longest of all
+        rows so far, ``roughest`` the largest rounding error of one, as a length.
         """
         self._error = self._rough * longest + (1 + self._rough) * roughest
         self._error += _SINGLE * (16 + (self._dim + 2) * longest)
-        self._leave_own_out(products, places)
         size = self._block_size(len(places))
-        blocked = products.view(len(products), size, -1)
-        maxima = products.T.view(size, -1, len(products)).amax(dim=0).T.contiguous().float()
+        maxima = self._multiply(tile, places, size, products)
         if bool((self.values[:, self._k - 1] == -torch.inf).any()) and maxima.shape[1] >= self._k:
             self._raise_cut(maxima.topk(self._k, dim=1).values[:, -1])
-        above = maxima >= self._cut[:, None]
+        rows, blocks = (maxima >= self._cut[:, None]).nonzero(as_tuple=True)
         if len(places) > self.values.shape[1]:  # a candidate in every block: all is one crowd
-            crowd = above.all(dim=1)
+            crowd = torch.bincount(rows, minlength=len(maxima)) == maxima.shape[1]
             self._cut[crowd], self._dropped[crowd] = torch.inf, torch.inf
-            above &= ~crowd[:, None]
-        rows, blocks = above.nonzero(as_tuple=True)
-        inside = blocked[rows, :, blocks]
+            rows, blocks = rows[~crowd[rows]], blocks[~crowd[rows]]
+        inside = products.view(-1, size, products.shape[1])[blocks, :, rows]
         hit, offset = (inside >= self._cut[rows, None]).nonzero(as_tuple=True)
-        columns = offset * maxima.shape[1] + blocks[hit]
-        self._merge(rows[hit], inside[hit, offset].float(), places[columns])
+        self._merge(rows[hit], inside[hit, offset].float(), places[blocks[hit] * size + offset])
+
+    def _multiply(self, tile: Tensor, places: Tensor, size: int, products: Tensor) -> Tensor:
+        """Fill ``products`` (B, q); their maxima over blocks of ``size`` rows, (q, B / size) float32."""
+        q = len(self.rounded)
+        maxima = products.new_empty(len(tile) // size, q)
+        for part in _strips(len(tile), q, tile.device):
+            found = torch.mm(tile[part], self.rounded.T, out=products[part])  # on CPUs faster this way round
+            self._leave_own_out(found, places[part])
+            blocks = slice(part.start // size, part.stop // size)
+            torch.amax(found.view(-1, size, q), dim=1, out=maxima[blocks])
+        return maxima.T.contiguous().float()
 
     def candidates(self) -> Tensor:
         """Which kept values may be among the k nearest or tie with the k-th: (q, width) bool."""
@@ -214,14 +222,14 @@ class _Chunk:
         if bool((self._own >= 0).any()):
             order = places.argsort()
             at = torch.searchsorted(places[order], self._own).clamp_(max=len(places) - 1)
-            columns = order[at]
-            rows = (places[columns] == self._own).nonzero()[:, 0]
-            products[rows, columns[rows]] = -torch.inf
+            rows = order[at]
+            columns = (places[rows] == self._own).nonzero()[:, 0]
+            products[rows[columns], columns] = -torch.inf
 
-    def _block_size(self, columns: int) -> int:
+    def _block_size(self, rows: int) -> int:
         """Of blocks whose number is a small multiple of k at least."""
         size = BLOCK
-        while size > 1 and (columns % size or columns < 4 * self._k * size):
+        while size > 1 and (rows % size or rows < 4 * self._k * size):
             size //= 2
         return size
 
@@ -254,14 +262,14 @@ class _Chunk:
 def _exact(query: UnitRows, bank: UnitRows, wanted: Tensor, places: Tensor) -> Tensor:
     """Float64 cosines of the ``wanted`` pairs of a query and the row of the bank in ``places``, else -inf."""
     cosines = torch.full(places.shape, -torch.inf, dtype=torch.float64, device=places.device)
-    for start in range(0, len(bank), BANK):
-        tile = bank.take(slice(start, start + BANK), torch.float64)
-        here = wanted & (places >= start) & (places < start + len(tile))
-        for first in range(0, len(query), QUERIES):
-            rows = slice(first, first + QUERIES)
-            part, ends = here[rows], here[rows].sum(dim=1).cumsum(0)
-            exact = _sampled(query.take(rows, torch.float64), tile, ends, places[rows][part] - start)
-            cosines[rows][part] = exact
+    width, device = query.raw.shape[1], places.device
+    for rows in _strips(len(query), width, device):
+        ours, theirs = query.raw[rows].double(), places[rows]
+        for part in _strips(len(bank), width, device):
+            here = wanted[rows] & (theirs >= part.start) & (theirs < part.stop)
+            ends, columns = here.sum(dim=1).cumsum(0), theirs[here]
+            cosines[rows][here] = _sampled(ours, bank.raw[part].double(), ends, columns - part.start)
+        cosines[rows] /= query.lengths[rows, None] * bank.lengths[theirs]
     return cosines
 
 
@@ -278,6 +286,13 @@ def _sampled(query: Tensor, tile: Tensor, ends: Tensor, columns: Tensor) -> Tens
         )
         products: Tensor = torch.sparse.sampled_addmm(pairs, query, tile.T, beta=0.0).values()
     return products
+
+
+def _strips(n: int, width: int, device: torch.device) -> Iterator[slice]:
+    """Rows 0 to n, whole blocks at a time, of an array that is ``width`` wide."""
+    rows = max(STRIP // width // BLOCK, 1) * BLOCK if device.type == "cpu" else BANK
+    for start in range(0, n, rows):
+        yield slice(start, min(start + rows, n))
 
 
 def _drawn_tiles(n: int, device: torch.device) -> Iterator[Tensor]:
