@@ -52,7 +52,7 @@ def full(album: Album) -> Plan:
         view_sizes=((32, 32, 256), (None, 32, 64), (None, 224, 16)),
         cost_views=(1, 2, 4, 8, 16),
         cost_images=(64, 128, 256, 512),
-        training=(("resnet18-cifar", 1), ("conv4", 8)),
+        training=(("resnet18-cifar", 1), ("conv4", 16)),
         training_batch=256,
     )
 

@@ -14,6 +14,7 @@ from torch import nn
 
 from sslaudit.errors import UsageError
 from sslaudit.registry import nearest
+from sslaudit.train.convolution import Convolution
 
 BACKBONES = {
     "conv3": "three convolutions, D = 128, for images of 8 to 16 pixels",
@@ -81,7 +82,7 @@ def _convolutions(convolutions: Iterable[tuple[int, int]]) -> nn.Module:
     channels_in = 3
     for channels, stride in convolutions:
         layers += [
-            nn.Conv2d(channels_in, channels, kernel_size=3, stride=stride, padding=1, bias=False),
+            Convolution(channels_in, channels, stride),
             nn.BatchNorm2d(channels),
             nn.ReLU(inplace=True),
         ]
