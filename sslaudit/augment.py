@@ -62,7 +62,7 @@ def resized_crops(
     levels = columns.view(n, v * w, width) @ levels
     # The uint8 kernel keeps whole grey levels between the two directions.
     levels = levels.round_().clamp_(0, 255).view(n * v, w * 3, height) @ rows.view(n * v, h, height).mT
-    return levels.round_().clamp_(0, 255).to(torch.uint8).view(n, v, w, 3, h).permute(0, 1, 3, 4, 2)
+    return to_uint8(levels.round_().clamp_(0, 255)).view(n, v, w, 3, h).permute(0, 1, 3, 4, 2)
 
 
 def _resize_weights(start: Tensor, length: Tensor, side: int, out: int, how: Interpolation) -> Tensor:
@@ -87,6 +87,11 @@ def upload(array: np.ndarray, device: torch.device | str) -> Tensor:
     if torch.device(device).type == "cuda":
         return tensor.pin_memory().to(device, non_blocking=True)
     return tensor.to(device)
+
+
+def to_uint8(levels: Tensor) -> Tensor:
+    """Whole grey levels as uint8; from float straight there torch is several times slower on a CPU."""
+    return levels.to(torch.int16).to(torch.uint8)
 
 
 def on_rows(levels: Tensor, rows: np.ndarray, change: Callable[[Tensor], None]) -> None:

@@ -230,8 +230,7 @@ def _augment(views: Tensor, rows: np.ndarray, u: np.ndarray, distribution: Distr
         for slot, p, change in changes:
             drawn = np.flatnonzero(u[some, slot] < p)
             augment.on_rows(levels, drawn, partial(change, u=u[some[drawn]]))
-        # From float straight to uint8 torch is several times slower.
-        augment.put(views, rows[some], levels.to(torch.int16).to(torch.uint8))
+        augment.put(views, rows[some], augment.to_uint8(levels))
 
 
 def _changes(distribution: Distribution, size: tuple[int, int]) -> list[tuple[Slot, float, Change]]:

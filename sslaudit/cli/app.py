@@ -1,7 +1,5 @@
 """The program ``sslaudit``: its commands, and what every command has in common."""
 
-import os
-
 import typer
 
 from sslaudit.cli.augmentations import augmentations
@@ -12,6 +10,7 @@ from sslaudit.cli.evaluate import evaluate
 from sslaudit.cli.inspect import inspect
 from sslaudit.cli.leaderboard import leaderboard
 from sslaudit.cli.listing import list_, plugins
+from sslaudit.cli.process import settle
 from sslaudit.cli.report import report
 from sslaudit.cli.sweep import sweep
 from sslaudit.cli.train import train
@@ -59,8 +58,5 @@ def common(
 
 def main() -> None:
     """Run the program."""
-    if "OMP_WAIT_POLICY" not in os.environ:
-        # Threads of torch that wait would spin for milliseconds, and take the cores from decoding and
-        # from others. A short spin costs nothing; to sleep at once makes views half as dear again.
-        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    settle()
     app(prog_name="sslaudit")

@@ -116,7 +116,7 @@ def gray() -> Alteration:
     def apply(pixels: Tensor, digests: Sequence[str]) -> Tensor:
         levels = pixels.float()
         augment.gray(levels)
-        return levels.to(torch.uint8)
+        return augment.to_uint8(levels)
 
     return Alteration(f"gray@{VERSION}", apply)
 
@@ -137,7 +137,7 @@ def _cut(pixels: Tensor, crop: Box) -> Tensor:
 
 
 def _levels(values: Tensor) -> Tensor:
-    return values.round_().clamp_(0, 255).to(torch.uint8)
+    return augment.to_uint8(values.round_().clamp_(0, 255))
 
 
 def _size(pixels: Tensor) -> tuple[int, int]:

@@ -17,7 +17,8 @@ def gradients(layer: nn.Module, x: Tensor, weights: Tensor) -> tuple[Tensor, Ten
         maps = layer(x)
     (maps * weights.to(maps.dtype)).sum().backward()
     (parameter,) = layer.parameters()
-    assert x.grad is not None and parameter.grad is not None
+    assert x.grad is not None
+    assert parameter.grad is not None
     return maps.detach().double(), x.grad.double(), parameter.grad.double()
 
 

@@ -104,7 +104,7 @@ _CHANGES: Mapping[str, Callable[[Tensor, float], Tensor]] = {
 
 
 def _levels(values: Tensor) -> Tensor:
-    return values.round().clamp(0, 255).to(torch.uint8)
+    return augment.to_uint8(values.round().clamp(0, 255))
 
 
 def _by_pillow(pixels: Tensor, change: Callable[[Image.Image], Image.Image]) -> Tensor:
