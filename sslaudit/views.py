@@ -54,8 +54,8 @@ class Slot(IntEnum):
 ORDERS = np.array(list(itertools.permutations(range(4))))
 """(24, 4): the orders in which ``augment.jitter`` may apply its four operations."""
 
-_CPU_BLOCK, _GPU_BLOCK = 2**19, 2**26
-"""Numbers that are augmented at once: what stays in the cache of a CPU, what fits the memory of a GPU."""
+_CPU_BLOCK, _GPU_BLOCK = 2**21, 2**26
+"""Numbers that are augmented at once: near the cache of a CPU in few calls, in the memory of a GPU."""
 
 _DENSE = 2**18
 """Multiplications for each channel up to which a CPU crops by matrix products, many boxes at once."""
