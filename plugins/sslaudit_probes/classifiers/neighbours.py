@@ -290,7 +290,7 @@ def _sampled(query: Tensor, tile: Tensor, ends: Tensor, columns: Tensor) -> Tens
 
 def _strips(n: int, width: int, device: torch.device) -> Iterator[slice]:
     """Rows 0 to n, whole blocks at a time, of an array that is ``width`` wide."""
-    rows = max(STRIP // width // BLOCK, 1) * BLOCK if device.type == "cpu" else BANK
+    rows = max(STRIP // max(width, 1) // BLOCK, 1) * BLOCK if device.type == "cpu" else BANK
     for start in range(0, n, rows):
         yield slice(start, min(start + rows, n))
 

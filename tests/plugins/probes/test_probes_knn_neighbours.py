@@ -49,6 +49,7 @@ def test_neighbours_are_those_of_float64(
 ) -> None:
     monkeypatch.setattr(neighbours, "BANK", 512)
     monkeypatch.setattr(neighbours, "QUERIES", 37)
+    monkeypatch.setattr(neighbours, "STRIP", 48 * 32)  # both sides in strips of 32 rows
     bank, query = clustered(2003, 48, noise), clustered(90, 48, noise, seed=1)
     found = nearest(UnitRows(query), UnitRows(bank), k, bf16=bf16)
     assert not found.crowded.any()
