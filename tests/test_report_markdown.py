@@ -8,7 +8,7 @@ from markdown_it import MarkdownIt
 
 from sslaudit.report.card import ReportCard, read_card
 from sslaudit.report.markdown import escaped, markdown
-from sslaudit.report.words import inert
+from sslaudit.report.phrases import inert
 from tests.conftest import ROOT
 
 

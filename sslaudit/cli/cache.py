@@ -81,7 +81,7 @@ def _show(found: list["Entry"], where: str) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from sslaudit.report import words
+    from sslaudit.report import phrases
     from sslaudit.report.terminal import console
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
@@ -94,33 +94,33 @@ def _show(found: list["Entry"], where: str) -> None:
         count = (
             f" ({len(some)} {'sets' if some[0].kind == 'features' else 'of them'})" if len(some) > 1 else ""
         )
-        size = words.size(sum(entry.bytes for entry in some))
+        size = phrases.size(sum(entry.bytes for entry in some))
         table.add_row(*map(Text, (name + count, *cells, size, used)))
     out = console()
     if found:
         out.print(table)
         out.print()
-    total = words.size(sum(entry.bytes for entry in found))
+    total = phrases.size(sum(entry.bytes for entry in found))
     references = sum(entry.kind == "reference" for entry in found)
-    counts = words.plural(len(found) - references, "set of features", "sets of features")
+    counts = phrases.plural(len(found) - references, "set of features", "sets of features")
     if references:
-        counts += f" and {words.plural(references, 'reference', 'references')}"
+        counts += f" and {phrases.plural(references, 'reference', 'references')}"
     out.print(Text(f"{counts}, {total}, {where}"))
 
 
 def _cells(entry: "Entry") -> tuple[str, ...]:
     """What a row says of an entry, but for its size: encoder, data, recipe, views, last use."""
-    from sslaudit.report import words
+    from sslaudit.report import phrases
 
     about = entry.about
-    name = words.cut(str(about.get("encoder", entry.folder.name[:12])), 24)
+    name = phrases.cut(str(about.get("encoder", entry.folder.name[:12])), 24)
     if not entry.whole:
         unit = "epochs" if entry.kind == "reference" else "parts"
         name += f" ({entry.parts} of {entry.wanted or '?'} {unit})"
     return (
         name,
-        words.cut(str(about.get("data", "?")), 16),
-        words.cut(str(about.get("recipe", "?")), 16),
+        phrases.cut(str(about.get("data", "?")), 16),
+        phrases.cut(str(about.get("recipe", "?")), 16),
         str(about.get("views", "?")),
         time.strftime("%Y-%m-%d", time.localtime(entry.used)),
     )

@@ -9,7 +9,7 @@ import typer
 from rich.cells import cell_len
 
 from sslaudit.comparison.choice import RULE, Candidate, Selection, of_the_data, rate, select, sentence
-from sslaudit.report import words
+from sslaudit.report import phrases
 from sslaudit.report.card import MetricRecord, ReportCard, to_json
 from sslaudit.report.terminal import console, render
 from sslaudit.results import Interval
@@ -89,13 +89,13 @@ def _title(selection: Selection) -> str:
 def _row(candidate: Candidate, shared: dict[int, MetricRecord | None]) -> Iterator[str]:
     card, standing = candidate.card, candidate.standing
     rank = "-" if standing is None else str(standing.rank)
-    licence = words.cut(words.inert(card.encoder.facts.get("licence", "-")), _LICENCE)
+    licence = phrases.cut(phrases.inert(card.encoder.facts.get("licence", "-")), _LICENCE)
     room = _WIDTH - _INDENT - cell_len(licence) - 2
-    name = _fitting(words.inert(card.encoder.ref), room)
+    name = _fitting(phrases.inert(card.encoder.ref), room)
     yield f"{rank:<{_INDENT}}{name}{' ' * (room + 2 - cell_len(name))}{licence}"
     if candidate.mark:
-        yield " " * _INDENT + words.cut(
-            words.inert(f"{candidate.mark}: {candidate.reason}"), _WIDTH - _INDENT
+        yield " " * _INDENT + phrases.cut(
+            phrases.inert(f"{candidate.mark}: {candidate.reason}"), _WIDTH - _INDENT
         )
         return
     accuracy, apart = "-", ""
@@ -114,7 +114,7 @@ def _row(candidate: Candidate, shared: dict[int, MetricRecord | None]) -> Iterat
     height, width = encoder.preprocess.size
     speed = "-" if candidate.speed is None else rate(candidate.speed)
     size = f"{height} px" if height == width else f"{height}x{width}"
-    yield _SECOND.format(accuracy, apart, speed, words.count(encoder.parameters), f"{encoder.dim:,}", size)
+    yield _SECOND.format(accuracy, apart, speed, phrases.count(encoder.parameters), f"{encoder.dim:,}", size)
 
 
 def _shared(selection: Selection) -> dict[int, MetricRecord | None]:
@@ -133,14 +133,14 @@ def _spanned(value: float, interval: Interval | None, sign: str) -> str:
 
 def _fitting(text: str, width: int) -> str:
     """``text`` in at most ``width`` columns; some characters take two."""
-    fitting = words.cut(text, width)
+    fitting = phrases.cut(text, width)
     while cell_len(fitting) > width:
-        fitting = words.cut(text, len(fitting) - 1)
+        fitting = phrases.cut(text, len(fitting) - 1)
     return fitting
 
 
 def _wrapped(text: str) -> list[str]:
-    return textwrap.wrap(words.inert(text), _WIDTH, break_long_words=True, break_on_hyphens=False)
+    return textwrap.wrap(phrases.inert(text), _WIDTH, break_long_words=True, break_on_hyphens=False)
 
 
 def _print(out: "Console", lines: Iterator[str]) -> None:

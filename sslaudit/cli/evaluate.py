@@ -303,7 +303,7 @@ def _say_plan(
 ) -> int:
     """What would be done, a line each on stdout."""
     from sslaudit.audit import Line
-    from sslaudit.report.words import plural
+    from sslaudit.report.phrases import plural
 
     line = Line(found, settings)
     dataset = line.open(data)

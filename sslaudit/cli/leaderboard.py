@@ -34,7 +34,7 @@ def leaderboard(
     from sslaudit.leaderboard.boards import make_boards
     from sslaudit.leaderboard.entries import read_entries
     from sslaudit.leaderboard.site import check_site, write_site
-    from sslaudit.report.words import plural
+    from sslaudit.report.phrases import plural
 
     check_site(output, folder, overwrite=overwrite)
     entries, left_out = read_entries(folder, figures=cards)

@@ -109,7 +109,7 @@ def _lost(
     """What a card has that one of ``settings`` would not have."""
     from sslaudit.passes import USUAL
     from sslaudit.recipes import parse_recipe
-    from sslaudit.report.words import listed
+    from sslaudit.report.phrases import listed
 
     data, suite = card["data"], settings.suite.label if settings.suite else None
     if card["suite"] != suite:

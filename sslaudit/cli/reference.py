@@ -14,10 +14,10 @@ from sslaudit.loading import load_encoder
 from sslaudit.refs import EncoderRef
 from sslaudit.registry import Registry
 from sslaudit.report.card import ReportCard
+from sslaudit.report.phrases import plural
 from sslaudit.report.progress import Meter, clock
 from sslaudit.report.referenced import ReferenceRecord
 from sslaudit.report.samples import paired_difference, scored_by
-from sslaudit.report.words import plural
 from sslaudit.train.loop import Epoch
 from sslaudit.train.reference import PlannedReference, Reference, plan_reference, read_reference, trained
 from sslaudit.world import World

@@ -49,7 +49,7 @@ def report(
     read = read_card(card)
     if explain is not None:
         from sslaudit.report.explain import explanation
-        from sslaudit.report.words import inert
+        from sslaudit.report.phrases import inert
 
         for line in explanation(read, explain, registry(), f"'{card}'").splitlines():
             typer.echo(inert(line))

@@ -124,7 +124,7 @@ def _say_plan(asked: "Sweep", before: "Mapping[Run, Status | None]", images: int
     n = {
         status: sum(one == status for one in before.values()) for status in ("finished", "trained", "started")
     }
-    from sslaudit.report.words import plural
+    from sslaudit.report.phrases import plural
 
     scale = asked.scale
     complain(

@@ -8,7 +8,7 @@ from sslaudit.comparison.sentences import joined
 from sslaudit.errors import CardError
 from sslaudit.extraction.speed import FASTER, alike
 from sslaudit.numbers import number
-from sslaudit.report import words
+from sslaudit.report import phrases, words
 from sslaudit.report.card import MetricRecord, ReportCard
 
 RULE = (
@@ -114,7 +114,7 @@ def sentence(selection: Selection) -> str:
     speed = (
         "speed not measured" if chosen.speed is None else f"{rate(chosen.speed)} images/s on {made.device}"
     )
-    cost = f"{speed}, {words.count(chosen.card.encoder.parameters)} parameters"
+    cost = f"{speed}, {phrases.count(chosen.card.encoder.parameters)} parameters"
     others = [_name(one.card) for one in selection.top if one is not chosen]
     if not others:
         return f"Alone in the top group: {name}, {cost}."
@@ -140,7 +140,7 @@ def of_the_data(selection: Selection) -> list[str]:
 def rate(speed: float) -> str:
     """Images a second, ``1.2 M``, ``1,240`` or ``3.2``."""
     if speed >= 1e6:
-        return words.count(round(speed))
+        return phrases.count(round(speed))
     return f"{speed:,.0f}" if speed >= 100 else f"{speed:.2g}"
 
 
@@ -157,7 +157,7 @@ def _said(record: MetricRecord, value: float) -> str:
 
 
 def _name(card: ReportCard) -> str:
-    return words.cut(card.encoder.ref, 40)
+    return phrases.cut(card.encoder.ref, 40)
 
 
 def _unranked(cards: Sequence[ReportCard]) -> list[Candidate]:

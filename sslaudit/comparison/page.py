@@ -7,8 +7,8 @@ from sslaudit.comparison.record import Compared, Comparison
 from sslaudit.figures import Bars
 from sslaudit.numbers import number
 from sslaudit.report.drawing import STYLE, draw
+from sslaudit.report.phrases import inert, percent
 from sslaudit.report.templating import environment
-from sslaudit.report.words import inert, percent
 
 
 def page(comparison: Comparison) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from sslaudit.errors import CardError, UsageError
 from sslaudit.report.card import ReportCard, from_json
-from sslaudit.report.words import listed
+from sslaudit.report.phrases import listed
 
 
 class StoredSamples(Mapping[str, Sequence[Any]]):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from sslaudit.comparison.record import Compared, ComparedRow, Comparison
 from sslaudit.numbers import number
-from sslaudit.report.words import cut, inert, plural
+from sslaudit.report.phrases import cut, inert, plural
 from sslaudit.results import Interval
 
 _NAME = 36

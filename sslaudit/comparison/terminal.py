@@ -11,7 +11,7 @@ from sslaudit.comparison import sentences
 from sslaudit.comparison.record import Cell, ComparedRow, Comparison
 from sslaudit.figures import Curve
 from sslaudit.numbers import number
-from sslaudit.report.words import cut, inert, percent
+from sslaudit.report.phrases import cut, inert, percent
 
 _WIDTH = 80
 _LABEL = 24

@@ -15,8 +15,8 @@ from sslaudit.leaderboard.entries import LeftOut, Reported
 from sslaudit.numbers import number
 from sslaudit.report.card import MetricRecord, utf8
 from sslaudit.report.drawing import STYLE
+from sslaudit.report.phrases import count, plural
 from sslaudit.report.templating import environment
-from sslaudit.report.words import count, plural
 
 GENERATOR = "sslaudit leaderboard"
 """By this a page is known as a leaderboard."""

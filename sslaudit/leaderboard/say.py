@@ -2,7 +2,7 @@
 
 from sslaudit.leaderboard.boards import Board, Settings
 from sslaudit.report.card import MetricRecord
-from sslaudit.report.words import plural
+from sslaudit.report.phrases import plural
 
 RULE = (
     "Rank = 1 + the number of encoders on the same board whose 95 % interval lies wholly above; encoders "

@@ -2,7 +2,7 @@
 
 from sslaudit.errors import CardError, UsageError
 from sslaudit.registry import Registry
-from sslaudit.report import words
+from sslaudit.report import phrases, words
 from sslaudit.report.card import MetricRecord, ReportCard
 
 
@@ -33,7 +33,7 @@ def explanation(card: ReportCard, name: str, registry: Registry, where: str) -> 
         details = {record.name.partition(".")[2]: record.details for record in records}
         title = f"{term} on {words.in_space(space)}" if space else term
         if any(details.values()):
-            blocks.append(f"{title}   {words.cut(card.encoder.ref, 40)}\n\n{spec.explain(details)}")
+            blocks.append(f"{title}   {phrases.cut(card.encoder.ref, 40)}\n\n{spec.explain(details)}")
         else:
             blocks.append(f"{title} was not computed: {records[0].reason}")
     return "\n\n".join(blocks)

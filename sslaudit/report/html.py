@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sslaudit.numbers import number
-from sslaudit.report import sections, words
+from sslaudit.report import phrases, sections, words
 from sslaudit.report.card import ReportCard
 from sslaudit.report.referenced import reference_line
 from sslaudit.report.shifted import shift_notes, shift_rows
@@ -99,13 +99,13 @@ def _encoder(card: ReportCard) -> Iterator[tuple[str, str]]:
 def _data(card: ReportCard) -> Iterator[tuple[str, str]]:
     """Which images, how they were split, and their views."""
     data = card.data
-    yield "data", f"{data.ref}: {words.plural(data.images, 'image', 'images')}"
+    yield "data", f"{data.ref}: {phrases.plural(data.images, 'image', 'images')}"
     yield "digest", data.digest
     if data.classes:
-        yield words.plural(len(data.classes), "class", "classes"), _some(data.classes)
+        yield phrases.plural(len(data.classes), "class", "classes"), _some(data.classes)
         yield "split", f"{data.splits['train']:,} train, {data.splits['test']:,} test: {data.split_rule}"
     yield from (("skipped", line) for line in words.skipped(card))
-    views = words.plural(data.views, "view", "views")
+    views = phrases.plural(data.views, "view", "views")
     shared = "one bank for all images" if data.views_mode == "bank" else "drawn for each image"
     yield "views", f"{views} of each image, {shared}, of recipe {data.recipe}"
     if data.views > 1:
@@ -151,12 +151,12 @@ def _breakable(ref: str) -> Any:
     """A reference whose line may end behind a slash, before it ends within a word."""
     from markupsafe import Markup, escape
 
-    return Markup("/<wbr>").join(map(escape, words.inert(ref).split("/")))
+    return Markup("/<wbr>").join(map(escape, phrases.inert(ref).split("/")))
 
 
 def _shown(value: Any) -> Any:
     """Text that stays in its line and in its direction; what is HTML already stays as it is."""
-    return value if hasattr(value, "__html__") or not isinstance(value, str) else words.inert(value)
+    return value if hasattr(value, "__html__") or not isinstance(value, str) else phrases.inert(value)
 
 
 @functools.cache
@@ -175,7 +175,7 @@ def _environment() -> "Environment":
         linked=sections.linked,
         method=sections.method,
         number=number,
-        plural=words.plural,
+        plural=phrases.plural,
         sign=sections.sign,
     )
     return made

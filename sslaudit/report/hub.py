@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 from sslaudit.errors import CardError, RefError
 from sslaudit.refs import DataRef, is_path_like
 from sslaudit.report.card import MetricRecord, ReportCard
-from sslaudit.report.words import in_space, inert
+from sslaudit.report.phrases import inert
+from sslaudit.report.words import in_space
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult

@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from sslaudit.encoder import Encoder
-from sslaudit.report import strict_json, words
+from sslaudit.report import phrases, strict_json, words
 from sslaudit.report.card import EncoderRecord
 from sslaudit.report.records import encoder_record
 from sslaudit.report.terminal import listing
@@ -70,7 +70,7 @@ def page(found: Inspection) -> RenderableType:
     head = [(found.status.upper(), found.summary), *(("WARNING", warning) for warning in found.warnings)]
     sections = [head, *(list(section(found)) for section in (_file, _encoder, _input))]
     first = max(len(name) for lines in sections for name, _ in lines)
-    blocks: list[RenderableType] = [Text(words.cut(found.encoder.ref, _WIDTH), style="bold")]
+    blocks: list[RenderableType] = [Text(phrases.cut(found.encoder.ref, _WIDTH), style="bold")]
     for lines in filter(None, sections):
         blocks += [listing(lines, first=first), Text()]
     return Group(*blocks[:-1])
@@ -114,14 +114,14 @@ def _file(found: Inspection) -> Iterator[tuple[str, str]]:
 
 def _encoder(found: Inspection) -> Iterator[tuple[str, str]]:
     encoder = found.encoder
-    dims = f"{encoder.dim}-d, {words.count(encoder.parameters)} parameters"
+    dims = f"{encoder.dim}-d, {phrases.count(encoder.parameters)} parameters"
     yield "encoder", f"{encoder.name}, {dims}"
     facts = dict(encoder.facts)
     if found.projection is not None:
         said = facts.pop("projector", "")
         yield "projector", f"to {found.projection}-d, for --space projection{f'; {said}' if said else ''}"
     for name, value in sorted(facts.items()):
-        yield words.cut(name, _LONGEST_NAME), value
+        yield phrases.cut(name, _LONGEST_NAME), value
     yield "digest", encoder.digest
 
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from sslaudit.numbers import number
-from sslaudit.report import words
+from sslaudit.report import phrases, words
 from sslaudit.report.card import ReportCard
 from sslaudit.report.screen import first_screen, speakers
 from sslaudit.report.shifted import shift_notes, shift_rows
@@ -34,7 +34,7 @@ def markdown(card: ReportCard, *, everything: bool = False) -> str:
     lines += ["", *_list(notes)] if notes else []
     made, data = card.provenance, card.data
     rest = f"{left} more numbers are on the card. " if left else ""
-    seed = f"{words.plural(data.views, 'view', 'views')}, seed {data.seed}"
+    seed = f"{phrases.plural(data.views, 'view', 'views')}, seed {data.seed}"
     lines += [
         "",
         f"{rest}Not checked: {', '.join(words.not_checked(card))}. Intervals are at 95 %.",
@@ -46,7 +46,7 @@ def markdown(card: ReportCard, *, everything: bool = False) -> str:
 
 def escaped(text: str) -> str:
     """``text`` on one line so that Markdown shows it letter by letter, also in a cell of a table."""
-    return _ACTIVE.sub(r"\\\1", words.inert(text))
+    return _ACTIVE.sub(r"\\\1", phrases.inert(text))
 
 
 def _list(lines: Iterable[tuple[str, str]]) -> list[str]:

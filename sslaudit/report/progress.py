@@ -7,8 +7,8 @@ from typing import Self
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from sslaudit.extraction import Progress as Stand
+from sslaudit.report.phrases import cut
 from sslaudit.report.terminal import console
-from sslaudit.report.words import cut
 
 _EVERY_SECONDS = 30.0
 

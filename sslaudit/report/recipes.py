@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sslaudit.numbers import number
-from sslaudit.report import words
+from sslaudit.report import phrases, words
 
 if TYPE_CHECKING:
     from sslaudit.augmentations import Ranking
@@ -23,7 +23,7 @@ def table(ranking: "Ranking") -> RenderableType:
     rows.add_row("", "recipe", *(Text(name, style="italic") for name in names))
     for place, one in zip(ranking.places, ranking.recipes, strict=True):
         cells = (f"{number(r.value or 0.0)} {words.interval(r)}" for r in one.metrics)
-        rows.add_row(str(place), Text(words.cut(one.recipe, 28), style="bold"), *map(Text, cells))
+        rows.add_row(str(place), Text(phrases.cut(one.recipe, 28), style="bold"), *map(Text, cells))
     lines = [
         f"{one.recipe}: {said}." for one in ranking.recipes for said in one.metrics[-1].headline.values()
     ]

@@ -16,7 +16,7 @@ from sslaudit.data import Dataset
 from sslaudit.encoder import Encoder
 from sslaudit.registry import Registry
 from sslaudit.report.card import DataRecord, EncoderRecord, LoadRecord, PreprocessRecord, Provenance, utf8
-from sslaudit.report.words import plural
+from sslaudit.report.phrases import plural
 
 if TYPE_CHECKING:  # it imports all augmentations, which an inspection does without
     from sslaudit.extraction import Choice, Extraction

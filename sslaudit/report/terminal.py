@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sslaudit.numbers import number
-from sslaudit.report import words
+from sslaudit.report import phrases, words
 from sslaudit.report.anchored import AnchorRecord
 from sslaudit.report.card import MetricRecord, ReportCard
 from sslaudit.report.screen import first_screen, speakers
@@ -28,13 +28,13 @@ _READ_BESIDE = ("shape", "classes", "change", "pretext")
 def render(card: ReportCard, *, next_step: str = "", everything: bool = False) -> RenderableType:
     """The card; its first screen, or ``everything``."""
     shown, left = (card, 0) if everything else first_screen(card)
-    ref, what, where = map(words.inert, words.title(card))
+    ref, what, where = map(phrases.inert, words.title(card))
     fits = len(ref) + len(what) + 3 <= _WIDTH
     blocks: list[RenderableType] = [
         *(
             [Text(f"{ref}   {what}", style="bold")]
             if fits
-            else [Text(words.cut(ref, _WIDTH), style="bold"), Text(what)]
+            else [Text(phrases.cut(ref, _WIDTH), style="bold"), Text(what)]
         ),
         Text(where),
         Text(),
@@ -92,14 +92,14 @@ def side_by_side(cards: Sequence[ReportCard], names: Sequence[str]) -> Renderabl
     room = max(18, _WIDTH - len(cards) * (1 + max(widest, *map(len, names))))
     table.add_column(min_width=min(room, 22), no_wrap=True)
     table.add_row("", *(_text(name, "bold") for name in names))
-    table.add_row("", *(f"{card.encoder.dim}-d, {words.count(card.encoder.parameters)}" for card in cards))
+    table.add_row("", *(f"{card.encoder.dim}-d, {phrases.count(card.encoder.parameters)}" for card in cards))
     table.add_row("checks passed", *(words.health(card) for card in cards))
     for group, heading in (("quality", "higher is better"), ("factor", "lower is better")):
         if some := [record for record in records if record.group == group]:
             table.add_row("")
             table.add_row(Text(heading, style="italic"))
         for record in some:
-            table.add_row(_text(words.cut(record.summary, room)), *map(_text, cells[record.row]))
+            table.add_row(_text(phrases.cut(record.summary, room)), *map(_text, cells[record.row]))
             _second_line(table, record.paper, found[record.row], room)
     return table
 
@@ -120,7 +120,7 @@ def console(*, stderr: bool = False) -> Console:
 
 def _text(content: str, style: str = "") -> Text:
     """What may hold a name that somebody else chose."""
-    return Text(words.inert(content), style=style)
+    return Text(phrases.inert(content), style=style)
 
 
 def _notes(card: ReportCard, shown: ReportCard, *, everything: bool) -> list[tuple[str, str]]:
@@ -139,7 +139,7 @@ def _notes(card: ReportCard, shown: ReportCard, *, everything: bool) -> list[tup
 def _next(card: ReportCard, left: int) -> list[str]:
     """What to type for more."""
     more = [f"sslaudit report CARD --all ({left} more numbers)" if left else "sslaudit report CARD --all"]
-    explained = [f"--explain {words.inert(term)}" for term in words.terms(card, "guarantee")[:1]]
+    explained = [f"--explain {phrases.inert(term)}" for term in words.terms(card, "guarantee")[:1]]
     return [*more, *explained, *([] if card.failed_checks else ["sslaudit compare CARD..."])]
 
 
@@ -184,8 +184,8 @@ def _second_line(table: Table, paper: str, rows: Sequence[words.Row | None], wid
     """The paper's word, and what belongs to the values above it: a number is nothing without its delta."""
     extras = [row.extra if row and row.record.value is not None else "" for row in rows]
     if paper or any(extras):
-        said = words.cut(f"    {paper}".rstrip(), max(width, _LABEL))
-        table.add_row(_text(said, "dim"), *(_text(words.cut(extra, 48), "dim") for extra in extras))
+        said = phrases.cut(f"    {paper}".rstrip(), max(width, _LABEL))
+        table.add_row(_text(said, "dim"), *(_text(phrases.cut(extra, 48), "dim") for extra in extras))
 
 
 def _two_columns(spaces: Sequence[str], label: int = 0) -> Table:
@@ -297,7 +297,7 @@ def _shifted(record: ShiftRecord, *, minor: bool) -> RenderableType:
     for label, _, value, drop in shift_rows(record, minor=minor):
         table.add_row(_text(f"  {label}"), _text(value), _text(drop))
     paired = ", paired by image" if record.paired else ""
-    return Group(_text(f"on {words.cut(record.ref, 30)} (accuracy, drop{paired})"), table)
+    return Group(_text(f"on {phrases.cut(record.ref, 30)} (accuracy, drop{paired})"), table)
 
 
 def _row_of(card: ReportCard, record: MetricRecord) -> words.Row | None:

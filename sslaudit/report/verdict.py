@@ -2,7 +2,7 @@
 
 from sslaudit.figures import Waterfall
 from sslaudit.numbers import number
-from sslaudit.report import words
+from sslaudit.report import phrases, words
 from sslaudit.report.anchored import AnchorReading, against, is_above
 from sslaudit.report.card import MetricRecord, ReportCard
 
@@ -81,7 +81,7 @@ def _failed(card: ReportCard) -> str:
     said: dict[str, list[str]] = {}
     for name, check in failed.items():
         if name != "load":
-            reason = _REASONS.get(name, f"it failed the check '{words.cut(name, _NAME)}'")
+            reason = _REASONS.get(name, f"it failed the check '{phrases.cut(name, _NAME)}'")
             said.setdefault(reason, []).append(check.message.rstrip("."))
     reasons += [f"{reason} ({'; '.join(dict.fromkeys(found))})" for reason, found in said.items()]
     if "load" not in failed:
@@ -111,7 +111,7 @@ def _healthy(card: ReportCard) -> str:
         return "no check was made"
     if not warned:
         return "all checks passed"
-    names = ", ".join(words.cut(name, _NAME) for name in warned)
+    names = ", ".join(phrases.cut(name, _NAME) for name in warned)
     return f"no check failed ({names} {'warns' if len(warned) == 1 else 'warn'})"
 
 
@@ -119,11 +119,11 @@ def _accuracy(card: ReportCard) -> str:
     first = card.leading
     if first is None or first.value is None or first.interval is None:
         return "accuracy was not measured" if card.data.classes else "without labels there is no accuracy"
-    low, high = (words.percent(end) for end in (first.interval.low, first.interval.high))
-    value = f"{words.percent(first.value)} % [{low}, {high}]"
+    low, high = (phrases.percent(end) for end in (first.interval.low, first.interval.high))
+    value = f"{phrases.percent(first.value)} % [{low}, {high}]"
     where = " on projection z" if first.space == "projection" else ""
     what = ", balanced over classes" if first.details.get("balanced") else ""
-    how = f"{words.cut(first.summary, _NAME)}{where}{what}"
+    how = f"{phrases.cut(first.summary, _NAME)}{where}{what}"
     said = f"{value} of held-out images are classified correctly ({how})"
     found = [(anchor.name, reading) for anchor in card.anchors if (reading := anchor.reading(first.term))]
     return ", ".join(filter(None, [said, _above(found), _below(found)]))
@@ -143,7 +143,7 @@ def _below(found: list[tuple[str, AnchorReading]]) -> str:
 
 def _anchor(name: str, reading: AnchorReading) -> str:
     article = "" if name.endswith("s") else "an " if name[:1] in "aeiou" else "a "
-    return f"{article}{name} ({words.percent(reading.value)} %)"
+    return f"{article}{name} ({phrases.percent(reading.value)} %)"
 
 
 def _held_back(card: ReportCard) -> str:
@@ -162,13 +162,13 @@ def _guarantee(card: ReportCard) -> str:
     found = [record for record in card.metrics if record.group == "guarantee"]
     certified = [record.value for record in found if record.verdict == "holds" and record.value is not None]
     if certified:
-        return f"an error of at most {words.percent(min(certified))} % is certified"
-    return f"{words.cut(found[0].summary, _NAME)} {_says(found[0])}" if found else ""
+        return f"an error of at most {phrases.percent(min(certified))} % is certified"
+    return f"{phrases.cut(found[0].summary, _NAME)} {_says(found[0])}" if found else ""
 
 
 def _says(record: MetricRecord) -> str:
     if record.verdict == "holds-point-estimate" and record.value is not None:
-        return f"bounds the error by {words.percent(record.value)} %, as an estimate that certifies nothing"
+        return f"bounds the error by {phrases.percent(record.value)} %, as an estimate that certifies nothing"
     if record.verdict == "vacuous":
         return "holds, but promises no more than naming one class does"
     return "gives no guarantee" if record.verdict == "fails" else "was not computed"
@@ -176,7 +176,7 @@ def _says(record: MetricRecord) -> str:
 
 def _obstacle(record: MetricRecord) -> str:
     budget = next((figure for figure in record.figures if isinstance(figure, Waterfall)), None)
-    said = f"{words.cut(record.summary, _NAME)} {_says(record)}"
+    said = f"{phrases.cut(record.summary, _NAME)} {_says(record)}"
     if record.verdict != "fails" or budget is None or sum(budget.values) <= budget.limit:
         why = record.reason.removeprefix("gives no guarantee: ").removeprefix("not computed: ")
         return f"{said}: {why}." if why else f"{said}."
@@ -184,7 +184,7 @@ def _obstacle(record: MetricRecord) -> str:
     label = budget.labels[most]
     part = label.partition(",")[0]
     plain, average = _SPREAD.get(part), str(record.details.get("held_back_by"))
-    worst = words.cut(str(record.details.get("worst_pair") or ""), 2 * _NAME)
+    worst = phrases.cut(str(record.details.get("worst_pair") or ""), 2 * _NAME)
     pair = f" ({worst})" if worst else ""
     return (
         f"{said}: images of one class lie too far apart for how close the class centres are. For the worst "

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from sslaudit.numbers import number
-from sslaudit.report.words import plural
+from sslaudit.report.phrases import plural
 from sslaudit.results import Interval
 from sslaudit.sweep.table import GoesWith, Measured, Pair, Table
 

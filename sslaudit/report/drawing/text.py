@@ -8,7 +8,7 @@ from functools import lru_cache
 from html import escape
 
 from sslaudit.numbers import number
-from sslaudit.report.words import cut
+from sslaudit.report.phrases import cut
 
 SIZE = 14
 """Height of all text, in units of the drawing: 9.6 pixels where a figure is 328 pixels wide."""
