@@ -8,8 +8,10 @@ load that comes and goes touches both sides. Compare ratios, never rates of diff
 
 import os
 
+from sslaudit.cli.process import SPINS
+
 # Both are read when libraries are loaded. Threads of OpenMP that spin for milliseconds while they wait
 # make everything up to ten times slower as soon as anything else runs: what the command line sets is set
 # for everybody. Bars of peers would cut through the table.
-os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
 os.environ.setdefault("TQDM_DISABLE", "1")

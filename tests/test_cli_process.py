@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from sslaudit.cli.process import SPINS
+
 PAGES_ANEW = """
 import resource
 import sys
@@ -43,3 +45,20 @@ def test_memory_of_a_batch_is_used_again_by_the_next() -> None:
     assert plain > 8 * 2**24 / 4096 / 2  # most of it
     assert settled < plain / 20
     assert pages("settled", MALLOC_TRIM_THRESHOLD_="131072") > plain / 2
+
+
+@pytest.mark.parametrize(
+    ("asked", "spins"),
+    [({}, SPINS), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "passive"}, "None")],
+)
+def test_threads_wait_awake_as_long_as_the_user_says(asked: dict[str, str], spins: str) -> None:
+    """torch reads this when it is loaded, so it is set before."""
+    code = (
+        "import os, sys; from sslaudit.cli.process import settle; settle(); "
+        "print(os.environ.get('GOMP_SPINCOUNT'), 'torch' in sys.modules)"
+    )
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("GOMP_", "OMP_"))}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=kept | asked, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == [spins, "False"]
