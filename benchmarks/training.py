@@ -38,7 +38,7 @@ from sslaudit.train.state import Training
 
 SIDE = 32
 TARGETS = {"resnet18-cifar": 2.0, "conv4": 3.0}
-"""Of lightly, by backbone."""
+"""Of lightly, by backbone, at the precision that is taken when none is asked for."""
 PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16")
 GEOMETRY = Preprocess(size=(SIDE, SIDE), mean=(0.5,) * 3, std=(0.5,) * 3)
 """As ``sslaudit train`` has it."""
@@ -72,7 +72,8 @@ def _backbone(plan: Plan, backbone: str, steps: int) -> Iterator[Entry]:
     alone, *others = results[len(own) :]
     for other in others:
         for precision, result in own.items():
-            yield result.row(f"{backbone}, {precision}", other, "images/s", TARGETS[backbone])
+            target = TARGETS[backbone] if precision == auto else None
+            yield result.row(f"{backbone}, {precision}", other, "images/s", target)
     yield own[auto].row(f"{backbone}, {auto}", alone, "images/s")
 
 

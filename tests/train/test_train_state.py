@@ -58,6 +58,13 @@ def test_auto_is_by_what_the_device_can(monkeypatch: pytest.MonkeyPatch, has: bo
             settle("fp16", device, SMALL_NET, 32)
 
 
+def test_auto_knows_the_own_backbones(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``conv4`` gains a third by bfloat16; ``conv3``, of the committed tables, stays equal everywhere."""
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True)
+    taken = {name: settle("auto", "cpu", build_backbone(name, size=32), 32) for name in ("conv3", "conv4")}
+    assert taken == {"conv3": "fp32", "conv4": "bf16"}
+
+
 @pytest.mark.parametrize(
     ("backbone", "size", "single"),
     [("conv3", 2, True), ("conv3", 8, False), ("conv4", 4, True), ("conv4", 32, False),
