@@ -1,9 +1,17 @@
 """Did training collapse in the space of its loss, where batch norms of the encoder can hide it?
 
 The check fails where projections of images with different pixels are not finite or are one, by the rules
-of ``sslaudit.checks.features``, or where nine tenths of the variance of their directions lie along one
-line, unless the data have two classes: the loss no longer tells images apart, and what the embedding
-still tells is left from before.
+of ``sslaudit.checks.features``, or where too much of the variance of their directions lies along one line:
+the loss no longer tells images apart, and what the embedding still tells is left from before.
+
+Classes alone, each in a direction of its own, put a share s of the variance along one line: 1 / (K - 1) for K
+equally large ones, more where some are rare, all for two. With labels the check fails above two thirds of
+the way from s to all of it, so never for two classes. Where classes are not known it warns from two thirds
+on, since images of two kinds look so too, and fails above nine tenths.
+
+Simsiam without its stop-gradient ends at .78 to .998 on ten classes of digits (24 runs). Six methods that
+train well there end at .04 to .28, two seeds each; nor does any of their epochs lie above the limit with
+three classes, or with one class far larger than the rest.
 """
 
 from collections.abc import Callable
@@ -18,8 +26,8 @@ from sslaudit.results import Check
 from sslaudit.store import Features, InMemory
 
 CHECK = "projections"
-_LINE = 0.9
-_TWO = 2
+_WAY, _UNKNOWN = 2 / 3, 0.9
+"""How far from what classes give to all of the variance; the share that fails where they are not known."""
 _IMAGES = 10
 """Fewer are too few for a failure by direction."""
 
@@ -41,11 +49,23 @@ def check_projections(
     found = check_features(InMemory(z), shown, precision=precision)
     if failed := [check for check in found if check.status == "fail"]:
         return _collapsed(failed[0].message.replace("embedding", "projection"))
-    along = _along_one_line(z.astype(np.float64))
-    two = data is not None and len(data.classes) == _TWO
-    if along > _LINE and z.shape[1] > 1 and len(z) >= _IMAGES and not two:
-        return _collapsed(f"{100 * along:.1f} % of the variance of directions lies along one line")
+    along, limit = _along_one_line(z.astype(np.float64)), _limit(shown)
+    said = f"{100 * along:.1f} % of the variance of directions lies along one line"
+    enough = z.shape[1] > 1 and len(z) >= _IMAGES
+    if enough and along > (_UNKNOWN if limit is None else limit):
+        return _collapsed(said)
+    if enough and limit is None and along > _WAY:
+        message = f"in the space of the loss, {said}, as for images of two kinds"
+        return Check(name=CHECK, status="warn", message=message)
     return Check(name=CHECK, status="pass", message="the space of the loss tells images apart")
+
+
+def _limit(data: Dataset | None) -> float | None:
+    """The share that classes allow; None where they are not known."""
+    if data is None or data.labels is None or len(data.classes) < 2:
+        return None
+    alone = _along_one_line(np.eye(len(data.classes))[data.labels])
+    return alone + _WAY * (1 - alone)
 
 
 def _collapsed(what: str) -> Check:
@@ -61,4 +81,4 @@ def _along_one_line(z: np.ndarray) -> float:
     if not (total := float(np.square(centred).sum())):
         return 0.0
     _, strength, _ = randomized_svd(centred, n_components=1, random_state=0)
-    return float(strength[0] ** 2) / total
+    return min(1.0, float(strength[0] ** 2) / total)

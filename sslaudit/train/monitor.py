@@ -34,7 +34,7 @@ _CALLED = {
     "finite": {"fail": "NOT FINITE"},
     "non-constant": {"fail": "COLLAPSED", "warn": "near collapse"},
     "rank": {"fail": "COLLAPSED", "warn": "dimensional collapse"},
-    "projections": {"fail": "COLLAPSED"},
+    "projections": {"fail": "COLLAPSED", "warn": "near collapse"},
 }
 """What a check that does not pass is called, in capitals as on a card."""
 
