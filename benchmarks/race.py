@@ -54,16 +54,20 @@ class Result:
 
 
 def race(contenders: Sequence[Contender], images: int, rounds: int, *, views: int = 1) -> list[Result]:
-    """Results in the order of the contenders, each at its best number of workers."""
+    """Results in the order of the contenders, each at its best number of workers.
+
+    A round before the first does not count: workers of another contender have just been forked, and every
+    page that this process writes for the first time after that is copied.
+    """
     chosen = [_best_workers(contender, images) for contender in contenders]
     measured: list[list[float]] = [[] for _ in contenders]
-    for _ in range(rounds):
+    for _ in range(rounds + 1):
         for contender, workers, times in zip(contenders, chosen, measured, strict=True):
             times.append(seconds(partial(contender.run, images, workers)))
     return [
         Result(
             name=f"{contender.name}, {workers} workers" if len(contender.workers) > 1 else contender.name,
-            rates=tuple(images * views / t for t in times),
+            rates=tuple(images * views / t for t in times[1:]),
         )
         for contender, workers, times in zip(contenders, chosen, measured, strict=True)
     ]

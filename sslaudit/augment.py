@@ -6,7 +6,6 @@ over memory cost: hence operations in place and into buffers at hand, and produc
 """
 
 from collections.abc import Callable, Sequence
-from functools import partial
 
 import numpy as np
 import torch
@@ -29,6 +28,8 @@ _PLACES = tuple((torch.tensor(centre), step) for centre, step in ((2.5, 1024), (
 """For red, green and blue: the sextants of hue at this distance of 1.5 leave the channel in between."""
 _BAND = 32
 """Rows or columns that one matrix product blurs."""
+_RUN = 2**17
+"""Numbers in neighbouring views from which a CPU changes them where they are."""
 
 
 def resized_crop(
@@ -94,14 +95,19 @@ def to_uint8(levels: Tensor) -> Tensor:
     return levels.to(torch.int16).to(torch.uint8)
 
 
-def on_rows(levels: Tensor, rows: np.ndarray, change: Callable[[Tensor], None]) -> None:
-    """Apply ``change`` to the views ``rows`` of ``levels``."""
-    if len(rows) == len(levels):
-        change(levels)
-    elif len(rows):
-        at = upload(rows, levels.device)
-        chosen = levels.index_select(0, at)
-        change(chosen)
+def on_rows(levels: Tensor, rows: np.ndarray, change: Callable[..., None], each: np.ndarray) -> None:
+    """``change(views, values)`` on the views ``rows`` (R,), ascending; ``values`` are those rows of ``each``.
+
+    Views that are neighbours are changed where they are, unless so few that calls cost more than a copy.
+    """
+    runs = np.split(rows, np.flatnonzero(np.diff(rows) > 1) + 1) if len(rows) else []
+    long = levels.device.type == "cpu" and len(rows) * levels[0].numel() >= len(runs) * _RUN
+    if long or len(runs) == 1:
+        for run in runs:
+            change(levels[run[0] : run[-1] + 1], each[run])
+    elif runs:
+        chosen = levels.index_select(0, upload(rows, levels.device))
+        change(chosen, each[rows])
         put(levels, rows, chosen)
 
 
@@ -134,8 +140,7 @@ def jitter(
     )
     for turn in order.T:
         for number in set(turn.tolist()):
-            (operation, factor), rows = operations[number], np.flatnonzero(turn == number)
-            on_rows(levels, rows, partial(operation, factor=factor[rows]))
+            on_rows(levels, np.flatnonzero(turn == number), *operations[number])
 
 
 def adjust_brightness(levels: Tensor, factor: np.ndarray) -> None:
@@ -146,7 +151,9 @@ def adjust_brightness(levels: Tensor, factor: np.ndarray) -> None:
 def adjust_contrast(levels: Tensor, factor: np.ndarray) -> None:
     """Away from the mean luma by ``factor`` (M,)."""
     grays = _luma(levels)
-    _blend(levels, grays.copy_(grays.mean(dim=(1, 2, 3), keepdim=True)), factor)
+    # In whole numbers: a sum of float32 beyond 2^24 would go by how many views and threads share it.
+    total = grays.sum(dim=3, keepdim=True).long().sum(dim=2, keepdim=True)
+    _blend(levels, grays.copy_(total.float() / grays[0].numel()), factor)
 
 
 def adjust_saturation(levels: Tensor, factor: np.ndarray) -> None:
@@ -222,12 +229,11 @@ def blur(levels: Tensor, sigma: np.ndarray, kernel: int) -> None:
     m, c, h, w = levels.shape
     rows = _blur_weights(sigma, kernel, h, levels.device)
     columns = rows if h == w else _blur_weights(sigma, kernel, w, levels.device)
-    rows = rows.repeat_interleave(c, dim=0)
-    done = torch.empty_like(levels)
-    for a, b in _bands(h, kernel):
-        torch.bmm(rows[:, a, b], levels.view(m * c, h, w)[:, b], out=done.view(m * c, h, w)[:, a])
+    # A product that is written into some rows of each plane would run in one thread.
+    done = torch.cat([rows[:, None, a, b] @ levels[:, :, b] for a, b in _bands(h, kernel)], dim=2)
+    lines = levels.view(m, c * h, w)
     for a, b in _bands(w, kernel):
-        torch.bmm(done.view(m, c * h, w)[..., b], columns[:, a, b].mT, out=levels.view(m, c * h, w)[..., a])
+        torch.bmm(done.view_as(lines)[..., b], columns[:, a, b].mT, out=lines[..., a])
     levels.round_()
 
 

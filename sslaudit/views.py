@@ -210,8 +210,8 @@ def _crop(
             augment.put(views, rows[some].ravel(), done.flatten(0, 1))
 
 
-Change = Callable[..., None]
-"""``change(levels, u=u)`` works on grey levels (M, 3, h, w) by the uniform numbers (M, SLOTS)."""
+Change = Callable[[Tensor, np.ndarray], None]
+"""``change(levels, u)`` works on grey levels (M, 3, h, w) by the uniform numbers (M, SLOTS)."""
 
 
 @torch.inference_mode()
@@ -219,9 +219,9 @@ def _augment(views: Tensor, rows: np.ndarray, u: np.ndarray, distribution: Distr
     """Apply all operations behind crop and flip to ``rows`` of ``views`` (M, 3, h, w) uint8."""
     changes = _changes(distribution, (views.shape[2], views.shape[3]))
     changed = np.flatnonzero(sum((u[:, slot] < p for slot, p, _ in changes), np.zeros(len(u), dtype=bool)))
-    if color := distribution.color:  # what is jittered in one order shares calls
-        alike = np.lexsort((u[changed, Slot.ORDER], u[changed, Slot.COLOR] < color.p))
-        changed = changed[alike]
+    # What is blurred comes together, and therein what is jittered, in one order of its operations.
+    dear = [u[changed, slot] < p for slot, p, _ in changes if slot in (Slot.COLOR, Slot.BLUR)]
+    changed = changed[np.lexsort([u[changed, Slot.ORDER], *dear])]
     step = max(1, _block(views) // views[0].numel())
     for i in range(0, len(changed), step):
         some = changed[i : i + step]
@@ -229,7 +229,7 @@ def _augment(views: Tensor, rows: np.ndarray, u: np.ndarray, distribution: Distr
         levels = views.index_select(0, at).float()
         for slot, p, change in changes:
             drawn = np.flatnonzero(u[some, slot] < p)
-            augment.on_rows(levels, drawn, partial(change, u=u[some[drawn]]))
+            augment.on_rows(levels, drawn, change, u[some])
         augment.put(views, rows[some], augment.to_uint8(levels))
 
 

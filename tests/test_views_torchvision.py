@@ -70,6 +70,42 @@ def changed(images: Tensor, change: Callable[..., None], *given: Any) -> Tensor:
     return levels
 
 
+@pytest.mark.parametrize(("side", "seed"), [(518, 2), (518, 13), (700, 5)])
+@pytest.mark.parametrize("copies", [1, 16])
+def test_contrast_goes_by_the_exact_mean_of_any_number_of_pixels(side: int, seed: int, copies: int) -> None:
+    """A mean in float32 is here just below the whole number or not, by how many views and threads work."""
+    draw = torch.Generator().manual_seed(seed)
+    centre = int(torch.randint(180, 253, (1,), generator=draw))
+    half = torch.randint(2 * centre - 255, 256, (side * side // 2,), generator=draw)
+    pixels = torch.cat([half, 2 * centre - half])[torch.randperm(side * side, generator=draw)]
+    images = pixels.view(side, side).expand(copies, 3, side, side)
+    levels = changed(images, augment.adjust_contrast, np.zeros(copies))
+    assert (levels == centre - 1).all()  # weights of luma whose sum is just below 1 take a level
+
+
+@given(
+    rows=st.sets(st.integers(0, 11)).map(lambda rows: np.array(sorted(rows), dtype=np.int64)),
+    run=st.sampled_from([1, 12, 24, 2**17]),
+)
+@settings(deadline=None)
+def test_rows_are_changed_by_their_own_numbers_where_they_are_or_in_a_copy(
+    rows: np.ndarray, run: int
+) -> None:
+    levels = torch.arange(12 * 12.0).view(12, 3, 2, 2)
+    each = np.random.default_rng(0).integers(1, 100, 12)
+    expected = levels.clone()
+    for row in rows:
+        expected[row] += float(each[row])
+
+    def change(views: Tensor, values: np.ndarray) -> None:
+        views.add_(torch.from_numpy(values).view(-1, 1, 1, 1))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(augment, "_RUN", run)
+        augment.on_rows(levels, rows, change, each)
+    assert torch.equal(levels, expected)
+
+
 @pytest.mark.parametrize("size", SIDES)
 @pytest.mark.parametrize(
     ("name", "low", "high"),
@@ -228,6 +264,7 @@ def test_parameters_are_distributed_alike(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(augment, "solarize", lambda levels, threshold: seen.update(solarized=len(levels)))
     monkeypatch.setattr(augment, "gray", lambda levels: seen.update(gray=len(levels)))
     monkeypatch.setattr("sslaudit.views._CPU_BLOCK", 2**30)
+    monkeypatch.setattr(augment, "_RUN", 2**60)  # one call for all
     n = 4000
     recipe = recipe_of(
         "color(brightness=1.2,contrast=0.6,saturation=0.3,hue=0.4)+gray+blur(max-sigma=3)+solarize"
