@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from sslaudit.encoder import count_parameters
 from sslaudit.errors import UsageError
 from sslaudit.train.choices import Precision
+from sslaudit.train.convolution import Convolution
 from sslaudit.train.modes import evaluating
 
 LARGE = 250_000
@@ -21,7 +22,7 @@ def settle(precision: Literal["auto"] | Precision, device: str, backbone: nn.Mod
     """``auto`` by what the device has arithmetic for; anything else as it is.
 
     ``size`` is the side of the images in pixels. Raises ``UsageError`` for float16 away from CUDA,
-    where gradients would vanish, or crawl, and for bfloat16 on a CPU where a convolution of several
+    where gradients would vanish, or crawl, and for bfloat16 on a CPU where a convolution of torch of several
     pixels meets a map of one: torch leaves its gradient unwritten there.
     """
     kind = torch.device(device).type
@@ -41,13 +42,17 @@ def settle(precision: Literal["auto"] | Precision, device: str, backbone: nn.Mod
 
 
 def _meets_single_pixels(backbone: nn.Module, size: int) -> bool:
-    """Whether a convolution with a kernel above 1 sees a map whose height or width is 1."""
+    """Whether a convolution of torch with a kernel above 1 sees a map whose height or width is 1."""
     found: list[bool] = []
 
     def look(module: nn.Module, args: tuple[Tensor, ...]) -> None:
         found.append(max(module.kernel_size) > 1 and min(args[0].shape[-2:]) == 1)  # type: ignore[arg-type]
 
-    convolutions = [module for module in backbone.modules() if isinstance(module, nn.Conv2d)]
+    convolutions = [
+        module
+        for module in backbone.modules()
+        if isinstance(module, nn.Conv2d) and not isinstance(module, Convolution)  # ours gets it right
+    ]
     if not convolutions:
         return False
     hooks = [module.register_forward_pre_hook(look) for module in convolutions]

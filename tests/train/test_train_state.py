@@ -67,13 +67,13 @@ def test_auto_knows_the_own_backbones(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     ("backbone", "size", "single"),
-    [("conv3", 2, True), ("conv3", 8, False), ("conv4", 4, True), ("conv4", 32, False),
+    [("conv3", 2, False), ("conv3", 8, False), ("conv4", 4, False), ("conv4", 32, False),
      ("resnet18", 16, True), ("resnet18", 64, False)],
 )  # fmt: skip
 def test_maps_of_one_pixel_take_float32_on_a_cpu(
     monkeypatch: pytest.MonkeyPatch, backbone: str, size: int, single: bool
 ) -> None:
-    """bfloat16 leaves the gradient of a convolution unwritten there."""
+    """torch leaves the gradient of a convolution unwritten there, in bfloat16; that of ours is right."""
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True)
     monkeypatch.setattr("sslaudit.train.precision.LARGE", 0)
     net = build_backbone(backbone, size=size).train()
