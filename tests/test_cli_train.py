@@ -87,8 +87,8 @@ def test_a_file_that_exists_is_kept_unless_it_is_said_otherwise(
 @pytest.mark.parametrize(
     ("args", "code", "said"),
     [
-        (("--batch-size", "1"), 1, "error: --batch-size 1: a step needs at least 2 images."),
-        (("--epochs", "0"), 1, "error: --epochs 0: an encoder that was not trained is not written."),
+        (("--batch-size", "1"), 2, "error: --batch-size 1: a step needs at least 2 images."),
+        (("--epochs", "0"), 2, "error: --epochs 0: an encoder that was not trained is not written."),
         (("--size", "0"), 2, "error: --size 0 must be above 0."),
         (("--lr", "-1"), 2, "error: --lr -1.0 must be above 0."),
         (("--lr", "nan"), 2, "error: --lr nan must be above 0."),

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sslaudit.data import Dataset
 from sslaudit.encoder import Preprocess
-from sslaudit.errors import DataError, TrainingError
+from sslaudit.errors import DataError, TrainingError, UsageError
 from sslaudit.extraction import Extraction, PixelViews, pick_workers
 from sslaudit.extraction.pipeline import decoded
 from sslaudit.recipes import Recipe
@@ -26,8 +26,9 @@ class Batches:
 
     Order and views depend on seed, epoch and step alone, so an epoch that is taken up in the middle
     goes on as it would have. Each of several processes takes an equal share of every batch, in the
-    order of ranks: together they see what one process would see. Raises ``TrainingError`` when a
-    process would have fewer than the 2 images a step that batch norm needs.
+    order of ranks: together they see what one process would see. Raises ``UsageError`` when the batch,
+    and ``TrainingError`` when the data, would leave a process fewer than the 2 images a step that batch
+    norm needs.
     """
 
     def __init__(
@@ -141,9 +142,7 @@ def _check(data: Dataset, choices: Choices, world: World) -> None:
     least = 2 * world.size
     apart = f", 2 for each of {world.size} processes" if world.size > 1 else ""
     if choices.batch_size < least:
-        raise TrainingError(
-            f"--batch-size {choices.batch_size}: a step needs at least {least} images{apart}."
-        )
+        raise UsageError(f"--batch-size {choices.batch_size}: a step needs at least {least} images{apart}.")
     if len(data.train) < least:
         raise TrainingError(
             f"{data.ref} has {len(data.train)} training images of {len(data)}; "

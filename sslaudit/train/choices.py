@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from sslaudit.errors import TrainingError, UsageError
+from sslaudit.errors import UsageError
 from sslaudit.specs import LARGEST_SEED
 
 Optimiser = Literal["adamw", "sgd", "lars"]
@@ -15,8 +15,7 @@ Precision = Literal["fp32", "bf16", "fp16"]
 class Choices:
     """Of one training run from scratch.
 
-    Raises ``UsageError`` for a value that cannot be used, ``TrainingError`` for one with which
-    nothing would be trained.
+    Raises ``UsageError`` for a value that cannot be used, or with which nothing would be trained.
     """
 
     backbone: str = "conv3"
@@ -45,10 +44,6 @@ class Choices:
     """Of weights, batches and views."""
 
     def __post_init__(self) -> None:
-        if self.epochs < 1:
-            raise TrainingError(f"--epochs {self.epochs}: an encoder that was not trained is not written.")
-        if self.batch_size < 2:
-            raise TrainingError(f"--batch-size {self.batch_size}: a step needs at least 2 images.")
         for value, flag, known in (
             (self.optimiser, "--optimiser", get_args(Optimiser)),
             (self.precision, "--precision", ("auto", *get_args(Precision))),
@@ -56,6 +51,8 @@ class Choices:
             if value not in known:
                 raise UsageError(f"{flag} {value} is none of {', '.join(known)}.")
         for right, text in (
+            (self.epochs >= 1, f"--epochs {self.epochs}: an encoder that was not trained is not written."),
+            (self.batch_size >= 2, f"--batch-size {self.batch_size}: a step needs at least 2 images."),
             (self.size >= 1, f"--size {self.size} must be above 0."),
             (0 < self.lr < math.inf, f"--lr {self.lr} must be above 0."),
             (0 <= self.momentum < 1, f"--momentum {self.momentum} must be from 0 up to below 1."),

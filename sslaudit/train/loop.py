@@ -97,8 +97,8 @@ def train(
     done and those of the whole run.
 
     Raises ``OutputError`` when ``output`` exists and neither ``resume`` nor ``overwrite`` is given,
-    ``UsageError`` when ``resume`` meets another run, and ``TrainingError`` when there is nothing to
-    train or a number is no longer finite; the last good checkpoint stays.
+    ``UsageError`` when ``resume`` meets another run or a choice leaves nothing to train, and
+    ``TrainingError`` when the data do or a number is no longer finite; the last good checkpoint stays.
     """
     if spec.build is None:
         raise UsageError(f"method '{spec.name}' refines an encoder; sslaudit.train.refinement runs it.")
@@ -116,7 +116,7 @@ def train(
         earlier = shared(world, earlier)
         method, dim = _built(spec, choices, preprocess, options or {})
         if recipe.identity and method.n_views > 1:
-            raise TrainingError(f"recipe '{recipe.text}' draws no views; two equal views teach nothing.")
+            raise UsageError(f"recipe '{recipe.text}' draws no views; two equal views teach nothing.")
         precision = settle(choices.precision, device, method.backbone, choices.size)
         batches = Batches(
             data, recipe, preprocess, choices, n_views=method.n_views, device=device, world=world

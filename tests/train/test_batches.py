@@ -16,7 +16,7 @@ from torch import Tensor
 from sslaudit import load_dataset
 from sslaudit.data import Dataset
 from sslaudit.encoder import Preprocess
-from sslaudit.errors import DataError, TrainingError
+from sslaudit.errors import DataError, TrainingError, UsageError
 from sslaudit.recipes import parse_recipe
 from sslaudit.registry import installed
 from sslaudit.train import batches as module
@@ -66,7 +66,7 @@ def test_every_image_is_seen_at_most_once_in_equal_shares(
 ) -> None:
     """By counting: what the processes see together, step by step."""
     if min(images, batch_size) < 2 * of:
-        with pytest.raises(TrainingError, match="needs at least"):
+        with pytest.raises((TrainingError, UsageError), match="needs at least"):
             batches(plain(images), batch_size=batch_size, of=of)
         return
     each = [batches(plain(images), recipe="crop", batch_size=batch_size, rank=k, of=of) for k in range(of)]
@@ -211,11 +211,23 @@ def test_an_iteration_that_stops_early_leaves_no_thread(tmp_path: Path) -> None:
 
 
 def test_what_batch_norm_cannot_train_on_is_refused() -> None:
-    for images, batch_size, of, said in (
-        (9, 1, 1, r"^--batch-size 1: a step needs at least 2 images\.$"),
-        (1, 8, 1, "has 1 training images of 1; training needs at least 2"),
-        (9, 7, 4, r"^--batch-size 7: a step needs at least 8 images, 2 for each of 4 processes\.$"),
-        (7, 64, 4, "has 7 training images of 7; training needs at least 8, 2 for each of 4 processes"),
+    for images, batch_size, of, error, said in (
+        (9, 1, 1, UsageError, r"^--batch-size 1: a step needs at least 2 images\.$"),
+        (1, 8, 1, TrainingError, "has 1 training images of 1; training needs at least 2"),
+        (
+            9,
+            7,
+            4,
+            UsageError,
+            r"^--batch-size 7: a step needs at least 8 images, 2 for each of 4 processes\.$",
+        ),
+        (
+            7,
+            64,
+            4,
+            TrainingError,
+            "has 7 training images of 7; training needs at least 8, 2 for each of 4 processes",
+        ),
     ):
-        with pytest.raises(TrainingError, match=said):
+        with pytest.raises(error, match=said):
             batches(plain(images), batch_size=batch_size, of=of)

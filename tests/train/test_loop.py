@@ -139,10 +139,10 @@ def test_it_learns_on_the_digits(digits: Dataset, tmp_path: Path, method: str) -
 
 def test_nothing_is_trained_from_bad_choices(digits: Dataset, tmp_path: Path) -> None:
     cases: list[tuple[dict[str, object], type[Exception], str]] = [
-        ({"epochs": 0}, TrainingError, "not trained is not written"),
-        ({"batch_size": 1}, TrainingError, "at least 2"),
+        ({"epochs": 0}, UsageError, "not trained is not written"),
+        ({"batch_size": 1}, UsageError, "at least 2"),
         ({"lr": 0.0}, UsageError, "--lr"),
-        ({"recipe": "none"}, TrainingError, "draws no views"),
+        ({"recipe": "none"}, UsageError, "draws no views"),
         ({"backbone": "conv2"}, UsageError, "conv3"),
         ({"optimiser": "adam"}, UsageError, "--optimiser adam is none of adamw, sgd, lars"),
         ({"precision": "fp16"}, UsageError, "training on cpu takes fp32 or bf16"),
