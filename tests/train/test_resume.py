@@ -249,7 +249,10 @@ def test_an_existing_file_is_replaced_only_on_request(few: Dataset, tmp_path: Pa
         ({"lr": 0.5}, "begun with --lr 0.001; this run has --lr 0.5"),
         ({"clip": 1.0, "seed": 3}, "--clip none, --seed 0; this run has --clip 1.0, --seed 3"),
         ({"epochs": 3}, "--epochs 2; this run has --epochs 3"),
-        ({"backbone": "conv4"}, "--backbone conv3, dim 128; this run has --backbone conv4, dim 256"),
+        (
+            {"backbone": "conv4", "precision": "fp32"},
+            "--backbone conv3, dim 128; this run has --backbone conv4, dim 256",
+        ),
         (
             {"options": {"temperature": 0.2}, "method": "simclr"},
             r"method mine; .* method simclr\(temperature=0.2\)",
