@@ -18,7 +18,7 @@ from sslaudit.report.phrases import plural
 from sslaudit.report.progress import Meter, clock
 from sslaudit.report.referenced import ReferenceRecord
 from sslaudit.report.samples import paired_difference, scored_by
-from sslaudit.train.loop import Epoch
+from sslaudit.train.log import Epoch
 from sslaudit.train.reference import PlannedReference, Reference, plan_reference, read_reference, trained
 from sslaudit.world import World
 

@@ -11,7 +11,7 @@ from sslaudit.report.terminal import console
 
 if TYPE_CHECKING:
     from sslaudit.train.checkpoint import Header
-    from sslaudit.train.loop import Epoch
+    from sslaudit.train.log import Epoch
 
 _EVERY_SECONDS, _EVERY_SHARE = 30.0, 0.05
 """Without a terminal there is a line when so many seconds or such a share of the epochs have passed."""

@@ -23,7 +23,7 @@ from sslaudit.recipes.operations import (
 from sslaudit.recipes.parse import SPELLING_VERSION, Distribution, Recipe, parse_recipe
 from sslaudit.recipes.terms import TERMS, TermSpec
 
-VERSION = 2
+VERSION = 3
 """Version of the operations; part of the key of features, and raised whenever pixels change."""
 
 __all__ = [

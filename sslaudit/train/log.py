@@ -5,18 +5,48 @@ import io
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from sslaudit.errors import OutputError
 from sslaudit.whole import replacing
 
-if TYPE_CHECKING:
-    from sslaudit.train.loop import Epoch
-
 _ENDINGS = (".pt", ".pth", ".ckpt")
 _COLUMNS = ("epoch", "step", "loss", "lr", "spread", "rank", "online", "images_per_second", "seconds")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Epoch:
+    """What one pass over the training images gave."""
+
+    number: int
+    epochs: int
+    loss: float
+    """Mean over the steps."""
+    lr: float
+    """Of the last step."""
+    spread: float
+    """Of the embeddings, see ``sslaudit.train.monitor``."""
+    rank: float | None
+    """Effective rank of the embeddings."""
+    online: float | None
+    """Accuracy on training images, where it was asked for."""
+    seconds: float
+    """That the steps took."""
+    images_per_second: float
+    """Images, each with all its views."""
+    collapsed: str | None = None
+    """A sentence, when the embeddings are one, or vary along one line."""
+
+    def __str__(self) -> str:
+        rank = "" if self.rank is None else f"  rank {self.rank:6.1f}"
+        online = "" if self.online is None else f"  accuracy {self.online:.3f}"
+        return (
+            f"epoch {self.number:{len(str(self.epochs))}} of {self.epochs}  loss {self.loss:7.4f}  "
+            f"spread {self.spread:.2f}{rank}{online}  {self.images_per_second:,.0f}/s"
+        )
 
 
 def log_path(output: Path) -> Path:
@@ -52,7 +82,7 @@ class Log:
     ) -> None:
         self.close()
 
-    def write(self, epoch: "Epoch", *, step: int) -> None:
+    def write(self, epoch: Epoch, *, step: int) -> None:
         """One row; ``step`` counts the steps since the start of the run. Raises ``OutputError``."""
         numbers = [epoch.loss, epoch.lr, epoch.spread, epoch.rank, epoch.online, epoch.images_per_second]
         shown = dict(zip(self._columns[2:], [*numbers, epoch.seconds], strict=True))

@@ -21,7 +21,7 @@ from sslaudit.train.backbones import build_backbone
 from sslaudit.train.batches import Batches
 from sslaudit.train.checkpoint import Header
 from sslaudit.train.choices import Choices
-from sslaudit.train.log import Log
+from sslaudit.train.log import Epoch, Log
 from sslaudit.train.methods import Method
 from sslaudit.train.monitor import Monitor, Online
 from sslaudit.train.precision import settle
@@ -30,38 +30,6 @@ from sslaudit.train.runs import Saves, earlier_run, refuse_another
 from sslaudit.train.signals import Signals, obey
 from sslaudit.train.state import Training, seeded
 from sslaudit.world import ALONE, World
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Epoch:
-    """What one pass over the training images gave."""
-
-    number: int
-    epochs: int
-    loss: float
-    """Mean over the steps."""
-    lr: float
-    """Of the last step."""
-    spread: float
-    """Of the embeddings, see ``sslaudit.train.monitor``."""
-    rank: float | None
-    """Effective rank of the embeddings."""
-    online: float | None
-    """Accuracy on training images, where it was asked for."""
-    seconds: float
-    """That the steps took."""
-    images_per_second: float
-    """Images, each with all its views."""
-    collapsed: str | None = None
-    """A sentence, when the embeddings are one, or vary along one line."""
-
-    def __str__(self) -> str:
-        rank = "" if self.rank is None else f"  rank {self.rank:6.1f}"
-        online = "" if self.online is None else f"  accuracy {self.online:.3f}"
-        return (
-            f"epoch {self.number:{len(str(self.epochs))}} of {self.epochs}  loss {self.loss:7.4f}  "
-            f"spread {self.spread:.2f}{rank}{online}  {self.images_per_second:,.0f}/s"
-        )
 
 
 def train(

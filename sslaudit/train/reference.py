@@ -21,7 +21,8 @@ from sslaudit.store import ABOUT, key_of, write_whole
 from sslaudit.train.backbones import build_backbone
 from sslaudit.train.checkpoint import Header
 from sslaudit.train.choices import Choices
-from sslaudit.train.loop import Epoch, train
+from sslaudit.train.log import Epoch
+from sslaudit.train.loop import train
 from sslaudit.train.runs import Earlier, earlier_run
 
 TRAINING = 1

@@ -19,7 +19,8 @@ from sslaudit.specs import MethodSpec
 from sslaudit.train import checkpoint
 from sslaudit.train.backbones import build_backbone
 from sslaudit.train.choices import Choices
-from sslaudit.train.loop import Epoch, train
+from sslaudit.train.log import Epoch
+from sslaudit.train.loop import train
 from sslaudit.train.methods import Method
 from sslaudit.views import identity_view
 

@@ -10,8 +10,8 @@ from sslaudit.results import Detail, Estimate
 from sslaudit.stats import wilson
 from sslaudit_probes.classifiers.accuracy import accuracy, first_best
 from sslaudit_probes.classifiers.knn import top_hits
-from sslaudit_probes.classifiers.logistic import Probe, fit_logistic
-from sslaudit_probes.classifiers.penalty import GRID, Search, search_penalty
+from sslaudit_probes.classifiers.logistic import Probe, Search, fit_logistic
+from sslaudit_probes.classifiers.penalty import GRID, search_penalty
 
 if TYPE_CHECKING:
     from sslaudit.inputs import MetricInputs

@@ -15,14 +15,11 @@ to which c has shrunk to a quarter goes on in new units: else it stops short whe
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
-
-if TYPE_CHECKING:
-    from sslaudit_probes.classifiers.penalty import Search
 
 TOLERANCE = 1e-5
 """Largest entry of the gradient, of the mean loss and in the units above, at which a fit has converged."""
@@ -75,6 +72,25 @@ class Probe:
         for rows in _tiles(len(features), _ROWS):
             array[rows] = features[rows].astype(np.float64) @ self.weights.T + self.bias
         return array
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Search:
+    """A penalty, and what it was chosen by."""
+
+    penalty: float
+    at_end: bool
+    """Whether it is the smallest or the largest penalty of the grid."""
+    accuracy: float | None
+    """On the validation rows; None without any."""
+    rows: np.ndarray
+    """(m,) the validation rows, indices into the features; empty where no class can spare one."""
+    logits: np.ndarray
+    """(m, K) float64 of these, by ``probe``, which has not seen them."""
+    probe: Probe
+    """Fitted with ``penalty`` to the other rows."""
+    fits: int
+    """How many penalties were tried; 0 where nothing can choose one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,14 +7,13 @@ then by the larger penalty; test images decide nothing.
 """
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from sklearn.model_selection import train_test_split
 from torch import Tensor
 
-from sslaudit_probes.classifiers.logistic import Design, Probe
+from sslaudit_probes.classifiers.logistic import Design, Probe, Search
 
 GRID = tuple(np.logspace(-6, 6, 97).tolist())
 """Penalties; 1 / C of scikit-learn."""
@@ -26,25 +25,6 @@ UNSEARCHED = 1.0
 """The penalty where nothing can choose one."""
 TOLERANCE = 1e-4
 """Of the fits of the search; the probe itself is fitted with a finer one."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Search:
-    """A penalty, and what it was chosen by."""
-
-    penalty: float
-    at_end: bool
-    """Whether it is the smallest or the largest penalty of the grid."""
-    accuracy: float | None
-    """On the validation rows; None without any."""
-    rows: np.ndarray
-    """(m,) the validation rows, indices into the features; empty where no class can spare one."""
-    logits: np.ndarray
-    """(m, K) float64 of these, by ``probe``, which has not seen them."""
-    probe: Probe
-    """Fitted with ``penalty`` to the other rows."""
-    fits: int
-    """How many penalties were tried; 0 where nothing can choose one."""
 
 
 def split_validation(labels: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
