@@ -49,7 +49,7 @@ def test_where_classes_are_not_known_a_line_fails_above_nine_tenths_and_warns_ab
         f"in the space of the loss, {100 * share(z):.1f} % of the variance of directions lies along one line"
     )
     if noise == 0.1:  # nearer to a line the rule of all embeddings speaks first
-        assert found.message == f"{said}; {LEFT}"
+        assert found.message == f"{said}, above the limit of 90.0 %; {LEFT}"
     if found.status == "warn":
         assert found.message == f"{said}, as for images of two kinds"
 
@@ -87,6 +87,8 @@ def test_with_labels_it_fails_two_thirds_of_the_way_from_what_classes_alone_give
     shares = np.array([share(line(noise)(rows)) for noise in noises])
     found = [check(line(noise), rows, labelled) for noise in noises]
     by_direction = [one.status == "pass" or "variance of directions" in one.message for one in found]
+    said = f", above the limit of {100 * limit:.1f} % for these classes; {LEFT}"
+    assert all(one.message.endswith(said) for one in found if "directions" in one.message)
     judged = by_direction & (np.abs(shares - limit) > 1e-3)  # nearer to a line another rule speaks first
     failed = np.array([one.status == "fail" for one in found])
     assert np.array_equal(failed[judged], (shares > limit)[judged])

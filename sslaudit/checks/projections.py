@@ -52,8 +52,9 @@ def check_projections(
     along, limit = _along_one_line(z.astype(np.float64)), _limit(shown)
     said = f"{100 * along:.1f} % of the variance of directions lies along one line"
     enough = z.shape[1] > 1 and len(z) >= _IMAGES
-    if enough and along > (_UNKNOWN if limit is None else limit):
-        return _collapsed(said)
+    if enough and along > (most := _UNKNOWN if limit is None else limit):
+        whose = "" if limit is None else " for these classes"
+        return _collapsed(f"{said}, above the limit of {100 * most:.1f} %{whose}")
     if enough and limit is None and along > _WAY:
         message = f"in the space of the loss, {said}, as for images of two kinds"
         return Check(name=CHECK, status="warn", message=message)
