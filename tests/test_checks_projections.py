@@ -111,3 +111,14 @@ def test_one_dimension_few_images_and_two_classes_are_no_collapse() -> None:
     two = only(DIGITS, binary)
     sides = np.sign(two.labels - 0.5).astype(np.float32)[:, None]
     assert check(lambda h: sides * ALONG + 0.1 * h, H[: len(two)], two).status == "pass"
+
+
+def test_two_classes_of_one_direction_each_are_no_collapse_whatever_their_sizes() -> None:
+    """All variance lies along one line; a share or a limit that rounding moves apart must not fail it."""
+    assert DIGITS.labels is not None
+    places = [np.flatnonzero(DIGITS.labels == k).tolist() for k in (0, 1)]
+    for sizes in RNG.integers(5, 100, (40, 2)).tolist():
+        two = only(DIGITS, [i for of, size in zip(places, sizes, strict=True) for i in of[:size]])
+        directions = RNG.standard_normal((2, 16)).astype(np.float32)
+        z = directions[two.labels]
+        assert check(lambda h, z=z: z, H[: len(two)], two).status == "pass"

@@ -65,6 +65,8 @@ def _limit(data: Dataset | None) -> float | None:
     """The share that classes allow; None where they are not known."""
     if data is None or data.labels is None or len(data.classes) < 2:
         return None
+    if len(data.classes) == 2:
+        return 1.0  # by rounding it could be less, and two groups of one direction each lie on one line
     alone = _along_one_line(np.eye(len(data.classes))[data.labels])
     return alone + _WAY * (1 - alone)
 

@@ -23,7 +23,7 @@ from sslaudit_theory.certificates.conditions import (
     theorem1_sharp,
     threshold,
 )
-from sslaudit_theory.certificates.verdicts import Certificate, Guarantee, Shares, guarantee_of_bound
+from sslaudit_theory.certificates.verdicts import ROUNDING, Certificate, Guarantee, Shares, guarantee_of_bound
 
 probabilities = st.floats(0, 1)
 lengths = st.floats(0, 3)
@@ -69,10 +69,9 @@ def test_the_budget() -> None:
 def test_the_budget_is_the_root_of_the_threshold(overlap: float, delta_mu: float) -> None:
     budget = rho_star(overlap, delta_mu)
     assert 0 <= budget <= MAX_RHO < 0.764
+    assert (budget > 0) == (1 - delta_mu / 2 - overlap > ROUNDING)  # what is met by rounding alone is not
     if budget > 0:
         assert threshold(budget, delta_mu) == pytest.approx(overlap, abs=1e-9)
-    else:
-        assert overlap >= 1 - delta_mu / 2 - 1e-12  # no certificate within what rounding may make
 
 
 @given(probabilities, lengths, lengths, probabilities, st.floats(0.01, 1), lengths, st.floats(0.1, 3))
